@@ -1,0 +1,223 @@
+"""Gradients as functions: `backward`, `grad`, `vjp`, `jvp`, `hvp`, and `why` there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigan.autodiff.graph import RAW, edge_of, reachable, walk
+from minigan.autodiff.registry import OPS
+from minigan.autodiff.tensor import Tensor, wrap
+from minigan.autodiff.trace import Cause, Version, mode
+from minigan.errors import MissingGradient, ShapeError
+
+
+def backward(output: Tensor, gradient: Any, retain: bool) -> None:
+    """`Tensor.backward`."""
+    if not output._tracked:
+        raise MissingGradient(f"backward(): no gradient can flow from this tensor: {_constant(output)}")
+    seed = _arriving(output, gradient, "backward", traced=False)
+    for leaf, arrived in walk([edge_of(output)], [seed], None, False, retain):
+        held = leaf.grad
+        leaf.grad = wrap(arrived if held is None else RAW.add(held.data, False, arrived), None, 0, Version(), None)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    create_graph: bool = False,
+    retain_graph: bool | None = None,
+    allow_unused: bool = False,
+) -> Any:
+    """Gradients of the sum of `outputs` with respect to any tensors, intermediates included; nothing else is computed.
+
+    Args:
+        outputs: one tensor or several.
+        inputs: one tensor or several: leaves, or results of ops such as a generator's images.
+        grad_outputs: what arrives at each output, of its shape; 1 for scalars when left out.
+        create_graph: record the computation, so that the results can be differentiated again.
+        retain_graph: keep what was saved for another pass; as `create_graph` when left out.
+        allow_unused: give None instead of raising where nothing can arrive.
+
+    Returns:
+        One Tensor for one input, a tuple for a list or tuple; each of its input's shape and dtype, and the caller's own.
+
+    Raises:
+        MissingGradient: nothing can arrive at an input; the message says why.
+        FreedGraph: an earlier pass freed what this one needs.
+        ShapeError: an output is not a scalar and no gradient for it was given.
+    """
+    outs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+    ins = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    for t in (*outs, *ins):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"grad() differentiates Tensors by Tensors, got {type(t).__name__}; make it with minigan.tensor")
+    given = grad_outputs if isinstance(grad_outputs, (tuple, list)) and not isinstance(outputs, Tensor) else (grad_outputs,)
+    given = tuple(given) if grad_outputs is not None else (None,) * len(outs)
+    if len(given) != len(outs):
+        raise ShapeError(f"grad() got {len(given)} grad_outputs for {len(outs)} outputs")
+
+    pairs = [(t, g) for t, g in zip(outs, given, strict=True) if t._tracked]
+    before, mode.enabled = mode.enabled, mode.enabled or create_graph
+    try:
+        seeds = [_arriving(t, g, "grad", create_graph) for t, g in pairs]
+        retain = create_graph if retain_graph is None else retain_graph
+        found = walk([edge_of(t) for t, _ in pairs], seeds, ins, create_graph, retain)
+    finally:
+        mode.enabled = before
+    by_id = {}
+    results = []
+    for t, g in found:
+        by_id[id(t)] = g
+    arrived = iter(found)
+    for t in ins:
+        if id(t) not in by_id:
+            if not allow_unused:
+                raise MissingGradient(f"grad(): {_missing(t, outs)}; allow_unused=True gives None instead")
+            results.append(None)
+            continue
+        g = next(arrived)[1]
+        results.append(g if create_graph else wrap(g, None, 0, Version(), None))
+    return results[0] if isinstance(inputs, Tensor) else tuple(results)
+
+
+def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[..., Any]]:
+    """The value of ``function(*inputs)`` and its pullback.
+
+    Args:
+        function: of Tensors; a layer counts as a function of its inputs, its parameters are constants.
+        inputs: arrays or Tensors.
+
+    Returns:
+        ``y, pullback``. ``pullback(dy)`` gives one gradient for one input, else a tuple, with zeros where `y` does not
+        depend on an input; it may be called again.
+    """
+    xs = tuple(_leaf(x) for x in inputs)
+    y = function(*xs)
+    ys = y if isinstance(y, tuple) else (y,)
+
+    def pullback(*dy: Any) -> Any:
+        given = dy[0] if len(dy) == 1 and isinstance(dy[0], tuple) else dy
+        grads = grad(ys, xs, given, retain_graph=True, allow_unused=True)
+        results = tuple(_or_zeros(g, x) for g, x in zip(grads, xs, strict=True))
+        return results[0] if len(xs) == 1 else results
+
+    return (tuple(t.detach() for t in ys) if isinstance(y, tuple) else y.detach()), pullback
+
+
+def jvp(function: Callable[..., Any], inputs: Any, tangents: Any) -> tuple[Any, Any]:
+    """The value of the function and its derivative along `tangents`, from two backward passes.
+
+    The pullback is linear in what arrives, so its own pullback is the forward derivative.
+
+    Args:
+        function: of Tensors; a layer's parameters are constants.
+        inputs: an array or Tensor, or a tuple of them.
+        tangents: one a input, of its shape.
+
+    Returns:
+        ``y, dy``; zeros where `y` does not depend on the inputs.
+    """
+    given = inputs if isinstance(inputs, tuple) else (inputs,)
+    along = tangents if isinstance(tangents, tuple) else (tangents,)
+    if len(given) != len(along):
+        raise ShapeError(f"jvp() got {len(along)} tangents for {len(given)} inputs")
+    xs = tuple(_leaf(x) for x in given)
+    y = function(*xs)
+    ys = y if isinstance(y, tuple) else (y,)
+    dummies = tuple(_zeros(t, requires_grad=True) for t in ys)
+    back = grad(ys, xs, dummies, create_graph=True, allow_unused=True)
+    pairs = [(g, t) for g, t in zip(back, along, strict=True) if g is not None and g._tracked]
+    if pairs:
+        forward = grad([g for g, _ in pairs], dummies, [t for _, t in pairs], allow_unused=True)
+    else:
+        forward = (None,) * len(ys)
+    dys = tuple(_or_zeros(g, t) for g, t in zip(forward, ys, strict=True))
+    return (tuple(t.detach() for t in ys), dys) if isinstance(y, tuple) else (y.detach(), dys[0])
+
+
+def hvp(function: Callable[..., Tensor], x: Any, v: Any) -> Tensor:
+    """The Hessian of a scalar function at `x` times `v`: the gradient of <gradient, v>. Zeros where it is linear.
+
+    Args:
+        function: of one Tensor, giving a scalar Tensor.
+        x: an array or Tensor.
+        v: of x's shape.
+    """
+    leaf = _leaf(x)
+    (first,) = grad([function(leaf)], [leaf], create_graph=True, allow_unused=True)
+    if first is None or not first._tracked:
+        return _zeros(leaf)
+    return _or_zeros(grad(first, leaf, v, allow_unused=True), leaf)
+
+
+def why(x: Tensor) -> str:
+    """Why ``x.grad`` is None, or that it is not, in one sentence."""
+    if x.grad is not None:
+        return f"{x.label} has a gradient"
+    if not x._tracked:
+        return _constant(x)
+    if x._node is not None:
+        return (
+            f"{x.label} is the result of {x._node.op.name} at {x._node.where}: backward() leaves gradients at leaves only; "
+            "mg.grad(loss, x) gives this one"
+        )
+    return (
+        f"{x.label} requires a gradient and none has arrived: backward() has not run since it was made or cleared, "
+        "or the loss does not depend on it; mg.grad(loss, x) would say which"
+    )
+
+
+def _constant(x: Tensor) -> str:
+    """Why x carries no gradient."""
+    if x.dtype.kind != "f":
+        return f"{x.label} is of dtype {x.dtype}, and only floats have gradients"
+    if x._cause is not None:
+        return f"{x.label} was cut from its graph by {x._cause}"
+    return f"{x.label} does not require a gradient: make it with requires_grad=True"
+
+
+def _missing(x: Tensor, outputs: Sequence[Tensor]) -> str:
+    """Why nothing arrives at x from the outputs."""
+    if not x._tracked:
+        return f"nothing can arrive: {_constant(x)}"
+    constant = next((t for t in outputs if not t._tracked), None)
+    if constant is not None and len(outputs) == 1:
+        return f"nothing flows from the output: {_constant(constant)}"
+    nodes = reachable([edge_of(t) for t in outputs])
+    cuts = [str(e) for node in nodes for e in node.edges if isinstance(e, Cause)]
+    hint = f"; the graph was cut by {cuts[0]}" if cuts else ""
+    return f"{x.label} is not on any path to the outputs{hint}"
+
+
+def _arriving(output: Tensor, gradient: Any, who: str, traced: bool) -> Any:
+    """The gradient that starts a walk at `output`."""
+    if gradient is None:
+        if output.size != 1:
+            raise ShapeError(
+                f"{who}() of a tensor of shape {output.shape} needs the gradient that arrives there, of the same shape; "
+                "only a scalar has 1 by default: reduce it with .mean() or .sum(), or give one"
+            )
+        gradient = output._home.ones_like(output.data)
+    seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient, copy=False)
+    if seed.shape != output.shape:
+        raise ShapeError(f"{who}() got a gradient of shape {seed.shape} for an output of shape {output.shape}")
+    if traced:
+        return seed if seed.dtype == output.dtype else OPS["astype"](seed, dtype=str(output.dtype))
+    return seed.data if seed.dtype == output.dtype else seed.data.astype(output.dtype)
+
+
+def _leaf(x: Any) -> Tensor:
+    """x as a fresh leaf that requires a gradient if it is of floats; memory is shared."""
+    t = x.detach() if isinstance(x, Tensor) else Tensor(x, copy=False)
+    t.requires_grad = t.dtype.kind == "f"
+    return t
+
+
+def _zeros(like: Tensor, requires_grad: bool = False) -> Tensor:
+    return Tensor(like._home.zeros_like(like.data), requires_grad=requires_grad, copy=False)
+
+
+def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:
+    return _zeros(like) if gradient is None else gradient

@@ -1,0 +1,316 @@
+"""Tensor: an array that remembers how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from minigan import backends
+from minigan.autodiff.registry import OPS
+from minigan.autodiff.trace import Cause, Version, caller
+from minigan.backends import Backend
+from minigan.errors import DTypeError, GraphError, ShapeError
+
+
+def _binary(name: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
+    """An operator and its reflected form."""
+
+    def forward(self: Tensor, other: Any) -> Tensor:
+        return OPS[name](self, other)  # type: ignore[no-any-return]
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        return OPS[name](other, self)  # type: ignore[no-any-return]
+
+    return forward, reflected
+
+
+def _method(name: str) -> Callable[..., Tensor]:
+    """A method that is the op of that name."""
+
+    def method(self: Tensor, *args: Any, **attributes: Any) -> Tensor:
+        return OPS[name](self, *args, **attributes)  # type: ignore[no-any-return]
+
+    method.__name__ = name
+    method.__doc__ = f"`minigan.ops.{name}` of this tensor."
+    return method
+
+
+def _one_tuple(values: tuple[Any, ...]) -> tuple[int, ...]:
+    return tuple(values[0]) if len(values) == 1 and isinstance(values[0], (tuple, list)) else values
+
+
+# NumPy's name of an operator that meets `array <op> tensor`, and the method that answers it
+_REFLECTED = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "true_divide": "__rtruediv__",
+    "divide": "__rtruediv__",
+    "power": "__rpow__",
+    "matmul": "__rmatmul__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+}
+_MINIGAN_NAME = {"subtract": "sub", "multiply": "mul", "true_divide": "div", "divide": "div", "negative": "neg", "power": "pow",
+                 "absolute": "abs", "amax": "max", "amin": "min"}  # fmt: skip
+
+
+def _advice(name: str) -> str:
+    own = _MINIGAN_NAME.get(name, name)
+    use = f"minigan.ops.{own}(x)" if own in OPS else "an op of minigan.ops"
+    return (
+        f"numpy.{name} got a minigan Tensor, which never silently becomes an array: its gradient would be lost; "
+        f"use {use}, or numpy.{name}(x.numpy()) for the values alone"
+    )
+
+
+class Tensor:
+    """An array, and the way back to what it was computed from. Made by `minigan.tensor` and by ops.
+
+    Attributes:
+        data: the array itself; what is written into it directly is not seen by the engine.
+        grad: None until a backward pass brings a gradient to this leaf; `minigan.why` says why it is None.
+        name: a name for messages, or None.
+    """
+
+    __slots__ = ("data", "grad", "name", "_tracked", "_node", "_index", "_version", "_cause", "__weakref__")
+
+    data: Any
+    grad: Tensor | None
+    name: str | None
+    _tracked: bool
+    _node: Any
+    _index: int
+    _version: Version
+    _cause: Cause | None
+
+    def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> None:
+        source = data if isinstance(data, Tensor) else None
+        self.data = backends.to_array(data if source is None else source.data, copy)
+        self.grad, self.name, self._node, self._index = None, name, None, 0
+        self._version = Version() if copy or source is None else source._version
+        self._cause = Cause("tensor()", caller()) if source is not None and source._tracked else None
+        self._tracked = False
+        self.requires_grad = requires_grad
+
+    # -- facts --------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.data.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.data.shape)
+
+    @property
+    def size(self) -> int:
+        return int(self.data.size)
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.dtype
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend where the array lives."""
+        return self._home.name
+
+    @property
+    def _home(self) -> Backend:
+        return backends.by_type[type(self.data)]
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no op made this Tensor, so that a gradient can come to rest in `grad`."""
+        return self._node is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._tracked
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if value and self.data.dtype.kind != "f":
+            raise DTypeError(
+                f"a tensor of dtype {self.data.dtype} cannot require a gradient: only floats have one; "
+                "use x.astype('float32') first"
+            )
+        if not value and self._node is not None:
+            raise GraphError("the result of an op keeps its gradient; use x.detach() for a constant with the same values")
+        self._tracked = bool(value)
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.size != 1:
+            raise ShapeError(f"item() needs exactly one element, this tensor has shape {self.shape}")
+        return self.numpy().item()
+
+    def numpy(self) -> Any:
+        """The values as a NumPy array: a read-only view where the tensor is in the host's memory, else a copy."""
+        array = self._home.to_host(self.data)
+        if array is self.data:
+            array = array.view()
+            array.flags.writeable = False
+        return array
+
+    # -- the graph --------------------------------------------------------------------------------------
+
+    def backward(self, grad: Any = None, retain_graph: bool = False) -> None:
+        """Add d(self)/d(leaf), weighted by `grad`, to the `grad` of every leaf that requires one.
+
+        Args:
+            grad: the gradient that arrives here, of this tensor's shape; 1 for a scalar when left out.
+            retain_graph: keep what was saved, for another pass.
+        """
+        from minigan.autodiff.functional import backward
+
+        backward(self, grad, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same values as a constant; the memory is shared."""
+        cause = Cause("detach()", caller()) if self._tracked else self._cause
+        return wrap(self.data, None, 0, self._version, cause)
+
+    def assign_(self, value: Any) -> Self:
+        """Overwrite the values in place, under the eyes of the engine: a graph that saved the old ones will say so.
+
+        Args:
+            value: a number, or an array or tensor of exactly this shape.
+        """
+        if self._node is not None:
+            raise GraphError("assign_() on the result of an op would falsify its graph; use x.detach().assign_(...)")
+        if isinstance(value, Tensor):
+            value = value.data
+        value = backends.weak(value)
+        if not isinstance(value, backends.SCALARS):
+            value = backends.to_array(value, copy=False)
+            if value.shape != self.shape:
+                raise ShapeError(f"assign_() got shape {value.shape} for a tensor of shape {self.shape}")
+        self.data[...] = value
+        self._version.bump(f"assign_() on {self.label}")
+        return self
+
+    def astype(self, dtype: Any) -> Tensor:
+        """This tensor in another dtype; recorded, so that the gradient returns in the old one."""
+        return OPS["astype"](self, dtype=str(self.data.dtype.type(0).astype(dtype).dtype))  # type: ignore[no-any-return]
+
+    def to(self, backend: str) -> Tensor:
+        """This tensor on another backend; recorded, so that the gradient returns to the old one."""
+        return OPS["to"](self, backend=backend, source=self.backend)  # type: ignore[no-any-return]
+
+    @property
+    def label(self) -> str:
+        """The name for messages, or the shape where there is none."""
+        return repr(self.name) if self.name else f"a tensor of shape {self.shape}"
+
+    def __repr__(self) -> str:
+        values = str(self.numpy()).replace("\n", "\n       ")
+        facts = [str(self.dtype)]
+        if self.ndim > 0:
+            facts.append(f"shape {self.shape}")
+        if self.backend != "numpy":
+            facts.append(self.backend)
+        if self.name:
+            facts.append(f"name {self.name!r}")
+        if self._node is not None:
+            facts.append(f"from {self._node.op.name}")
+        elif self._tracked:
+            facts.append("requires_grad")
+        return f"Tensor({values}, {', '.join(facts)})"
+
+    # -- never silently an array ------------------------------------------------------------------------
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(
+            "a minigan Tensor does not turn into a NumPy array by itself, which would lose its gradient; "
+            "use the op in minigan.ops, or x.numpy() for the values"
+        )
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        raise TypeError(_advice(function.__name__))
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        reflected = _REFLECTED.get(ufunc.__name__)
+        if reflected and method == "__call__" and not kwargs and not isinstance(inputs[0], Tensor):
+            return getattr(self, reflected)(inputs[0])  # `array + tensor` comes here
+        raise TypeError(_advice(ufunc.__name__))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"a tensor of shape {self.shape} is neither true nor false; use .numpy().any() or .all()")
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("a tensor with no axes has no length")
+        return self.shape[0]
+
+    # -- operators and methods: ops by another name ------------------------------------------------------
+
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("sub")
+    __mul__, __rmul__ = _binary("mul")
+    __truediv__, __rtruediv__ = _binary("div")
+    __pow__, __rpow__ = _binary("pow")
+    __matmul__, __rmatmul__ = _binary("matmul")
+    __lt__, __gt__ = _binary("less")[0], _binary("greater")[0]
+    __le__, __ge__ = _binary("less_equal")[0], _binary("greater_equal")[0]
+    __eq__, __ne__ = _binary("equal")[0], _binary("not_equal")[0]  # type: ignore[assignment]
+    __hash__ = object.__hash__
+    __neg__, __abs__ = _method("neg"), _method("abs")
+    exp, log, sqrt, sin, cos = _method("exp"), _method("log"), _method("sqrt"), _method("sin"), _method("cos")
+    abs, tanh, sigmoid, relu = _method("abs"), _method("tanh"), _method("sigmoid"), _method("relu")
+    sum, mean, var = _method("sum"), _method("mean"), _method("var")
+    broadcast_to, sum_to = _method("broadcast_to"), _method("sum_to")
+
+    def __getitem__(self, index: Any) -> Tensor:
+        parts = index if isinstance(index, tuple) else (index,)
+        plain = tuple(i.data if isinstance(i, Tensor) else i for i in parts)
+        return OPS["getitem"](self, index=plain)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
+        return OPS["reshape"](self, shape=_one_tuple(shape))  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """``x.transpose(0, 2, 1)`` or ``x.transpose((0, 2, 1))``; all axes reversed without arguments."""
+        return OPS["transpose"](self, axes=_one_tuple(axes) or None)  # type: ignore[no-any-return]
+
+    @property
+    def T(self) -> Tensor:
+        """All axes reversed."""
+        return self.transpose()
+
+
+def tensor(data: Any, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> Tensor:
+    """Make a Tensor.
+
+    Args:
+        data: a number or lists of numbers, which become float32 on the current backend, or an array, which keeps
+            its dtype and place.
+        requires_grad: whether gradients are wanted; of floats only.
+        name: a name for messages.
+        copy: False shares the array's memory.
+    """
+    return Tensor(data, requires_grad, name, copy)
+
+
+def wrap(data: Any, node: Any, index: int, version: Version, cause: Cause | None) -> Tensor:
+    """A Tensor around an array that an op made."""
+    tensor = Tensor.__new__(Tensor)
+    tensor.data, tensor.grad, tensor.name = data, None, None
+    tensor._node, tensor._index, tensor._tracked = node, index, node is not None
+    tensor._version, tensor._cause = version, cause
+    return tensor

@@ -1,0 +1,146 @@
+"""Arithmetic, element by element. Inputs broadcast; the engine sums each gradient back to its input's shape."""
+
+from minigan.autodiff import op
+
+
+@op(broadcasts=True)
+def add(xp, a, b):
+    """a + b."""
+    return xp.add(a, b)
+
+
+@add.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y")
+def _(F, dy):
+    return dy
+
+
+@add.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y")
+def _(F, dy):
+    return dy
+
+
+@op(broadcasts=True)
+def sub(xp, a, b):
+    """a - b."""
+    return xp.subtract(a, b)
+
+
+@sub.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y")
+def _(F, dy):
+    return dy
+
+
+@sub.gradient("b", formula=r"\partial L/\partial b = -\partial L/\partial y")
+def _(F, dy):
+    return -dy
+
+
+@op(broadcasts=True)
+def mul(xp, a, b):
+    """a * b."""
+    return xp.multiply(a, b)
+
+
+@mul.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \, b")
+def _(F, dy, b):
+    return dy * b
+
+
+@mul.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y \, a")
+def _(F, dy, a):
+    return dy * a
+
+
+@op(broadcasts=True)
+def div(xp, a, b):
+    """a / b."""
+    return xp.divide(a, b)
+
+
+@div.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y / b")
+def _(F, dy, b):
+    return dy / b
+
+
+@div.gradient("b", formula=r"\partial L/\partial b = -\partial L/\partial y \, y / b")
+def _(F, dy, y, b):
+    return -dy * y / b
+
+
+@op
+def neg(xp, x):
+    """-x."""
+    return xp.negative(x)
+
+
+@neg.gradient("x", formula=r"\partial L/\partial x = -\partial L/\partial y")
+def _(F, dy):
+    return -dy
+
+
+@op(broadcasts=True)
+def pow(xp, a, b):
+    """a to the power b."""
+    return xp.power(a, b)
+
+
+@pow.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \, b \, a^{b - 1}")
+def _(F, dy, a, b):
+    return dy * b * F.pow(a, F.where(b == 0, 1.0, b - 1))  # a constant's derivative is 0, at a = 0 too
+
+
+@pow.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y \, y \, \log a")
+def _(F, dy, y, a):
+    return dy * y * F.log(F.where(a == 0, 1.0, a))  # 0^b is flat in b
+
+
+@op(broadcasts=True)
+def where(xp, condition, a, b):
+    """a where `condition` holds, else b."""
+    return xp.where(condition, a, b)
+
+
+@where.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \, [\mathit{condition}]")
+def _(F, dy, condition):
+    return F.where(condition, dy, 0.0)
+
+
+@where.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y \, [\lnot \mathit{condition}]")
+def _(F, dy, condition):
+    return F.where(condition, 0.0, dy)
+
+
+@op(broadcasts=True)
+def greater(xp, a, b):
+    """a > b, as booleans."""
+    return xp.greater(a, b)
+
+
+@op(broadcasts=True)
+def greater_equal(xp, a, b):
+    """a >= b, as booleans."""
+    return xp.greater_equal(a, b)
+
+
+@op(broadcasts=True)
+def less(xp, a, b):
+    """a < b, as booleans."""
+    return xp.less(a, b)
+
+
+@op(broadcasts=True)
+def less_equal(xp, a, b):
+    """a <= b, as booleans."""
+    return xp.less_equal(a, b)
+
+
+@op(broadcasts=True)
+def equal(xp, a, b):
+    """a == b, as booleans."""
+    return xp.equal(a, b)
+
+
+@op(broadcasts=True)
+def not_equal(xp, a, b):
+    """a != b, as booleans."""
+    return xp.not_equal(a, b)

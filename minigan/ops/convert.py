@@ -1,0 +1,16 @@
+"""Between backends."""
+
+from minigan import backends
+from minigan.autodiff import op
+
+
+@op
+def to(xp, x, *, backend, source):
+    """x on the backend called `backend`; `source` is the one that it comes from."""
+    target = backends.get(backend)
+    return xp.array(x) if target is xp else target.from_host(xp.to_host(x))
+
+
+@to.gradient("x", formula=r"\partial L/\partial x = \partial L/\partial y")
+def _(F, dy, source, backend):
+    return F.to(dy, backend=source, source=backend)

@@ -1,0 +1,53 @@
+"""Reductions; `axis` and `keepdims` as in NumPy."""
+
+import math
+
+from minigan.autodiff import op
+
+
+def _kept(shape, axis):
+    """The shape that a reduction over `axis` has with keepdims."""
+    axes = range(len(shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = {a % len(shape) for a in axes} if shape else set()
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+@op
+def sum(xp, x, *, axis=None, keepdims=False):
+    """The sum over `axis`, an integer or a tuple, or over everything."""
+    return xp.sum(x, axis=axis, keepdims=keepdims)
+
+
+@sum.gradient("x", formula=r"\partial L/\partial x = \operatorname{broadcast}(\partial L/\partial y)")
+def _(F, dy, x_shape, axis):
+    return F.broadcast_to(F.reshape(dy, shape=_kept(x_shape, axis)), shape=x_shape)
+
+
+@op
+def mean(xp, x, *, axis=None, keepdims=False):
+    """The mean over `axis`."""
+    return xp.mean(x, axis=axis, keepdims=keepdims)
+
+
+@mean.gradient("x", formula=r"\partial L/\partial x = \tfrac{1}{n} \operatorname{broadcast}(\partial L/\partial y)")
+def _(F, dy, x_shape, axis):
+    kept = _kept(x_shape, axis)
+    n = math.prod(x_shape) // max(math.prod(kept), 1)
+    return F.broadcast_to(F.reshape(dy, shape=kept) / n, shape=x_shape)
+
+
+@op
+def var(xp, x, *, axis=None, keepdims=False, ddof=0):
+    """The variance over `axis`: squared deviations from the mean, summed and divided by n - ddof."""
+    return xp.var(x, axis=axis, keepdims=keepdims, ddof=ddof)
+
+
+@var.gradient(
+    "x",
+    formula=r"\partial L/\partial x = \tfrac{2}{n - \mathit{ddof}} \, \partial L/\partial y \,"
+    r" (x - \operatorname{mean} x)",
+)
+def _(F, dy, x, axis, ddof):
+    kept = _kept(x.shape, axis)
+    n = math.prod(x.shape) // max(math.prod(kept), 1)
+    return F.reshape(dy, shape=kept) * (2 / (n - ddof)) * (x - F.mean(x, axis=axis, keepdims=True))
