@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minigan.autodiff.graph import RAW, edge_of, reachable, walk
+from minigan.autodiff.graph import reachable, total, walk
 from minigan.autodiff.registry import OPS
 from minigan.autodiff.tensor import Tensor, wrap
-from minigan.autodiff.trace import Cause, Version, mode
+from minigan.autodiff.trace import Cause, mode, place
 from minigan.errors import MissingGradient, ShapeError
 
 
@@ -17,9 +17,9 @@ def backward(output: Tensor, gradient: Any, retain: bool) -> None:
     if not output._tracked:
         raise MissingGradient(f"backward(): no gradient can flow from this tensor: {_constant(output)}")
     seed = _arriving(output, gradient, "backward", traced=False)
-    for leaf, arrived in walk([edge_of(output)], [seed], None, False, retain):
+    for leaf, arrived in walk([output._edge or output], [seed], None, False, retain):
         held = leaf.grad
-        leaf.grad = wrap(arrived if held is None else RAW.add(held.data, False, arrived), None, 0, Version(), None)
+        leaf.grad = wrap(arrived if held is None else total(held.data, arrived), None, [0, None], None)
 
 
 def grad(
@@ -63,7 +63,7 @@ def grad(
     try:
         seeds = [_arriving(t, g, "grad", create_graph) for t, g in pairs]
         retain = create_graph if retain_graph is None else retain_graph
-        found = walk([edge_of(t) for t, _ in pairs], seeds, ins, create_graph, retain)
+        found = walk([t._edge or t for t, _ in pairs], seeds, ins, create_graph, retain)
     finally:
         mode.enabled = before
     by_id = {}
@@ -78,7 +78,7 @@ def grad(
             results.append(None)
             continue
         g = next(arrived)[1]
-        results.append(g if create_graph else wrap(g, None, 0, Version(), None))
+        results.append(g if create_graph else wrap(g, None, [0, None], None))
     return results[0] if isinstance(inputs, Tensor) else tuple(results)
 
 
@@ -158,9 +158,10 @@ def why(x: Tensor) -> str:
         return f"{x.label} has a gradient"
     if not x._tracked:
         return _constant(x)
-    if x._node is not None:
+    if x._edge is not None:
+        node = x._edge[0]
         return (
-            f"{x.label} is the result of {x._node.op.name} at {x._node.where}: backward() leaves gradients at leaves only; "
+            f"{x.label} is the result of {node.plan.op.name} at {place(node.where)}: backward() leaves gradients at leaves only; "
             "mg.grad(loss, x) gives this one"
         )
     return (
@@ -185,8 +186,8 @@ def _missing(x: Tensor, outputs: Sequence[Tensor]) -> str:
     constant = next((t for t in outputs if not t._tracked), None)
     if constant is not None and len(outputs) == 1:
         return f"nothing flows from the output: {_constant(constant)}"
-    nodes = reachable([edge_of(t) for t in outputs])
-    cuts = [str(e) for node in nodes for e in node.edges if isinstance(e, Cause)]
+    nodes = reachable([t._edge or t for t in outputs])
+    cuts = [str(route) for node in nodes for route in node.routes if isinstance(route, Cause)]
     hint = f"; the graph was cut by {cuts[0]}" if cuts else ""
     return f"{x.label} is not on any path to the outputs{hint}"
 

@@ -2,116 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from minigan.autodiff.registry import TRACED_OPS, raw_ops
 from minigan.autodiff.tensor import Tensor, wrap
-from minigan.autodiff.trace import Cause, Version, Where
+from minigan.autodiff.trace import Cause, Version, Where, place
 from minigan.backends import Backend, by_type, storage
 from minigan.errors import FreedGraph, GraphError, InPlaceChange, RuleError
 
 if TYPE_CHECKING:
-    from minigan.autodiff.op import Op, Plan, Rule
+    from minigan.autodiff.op import Plan, Rule
 
 _number = count()
+_creation = attrgetter("number")
 
 
 class Node:
     """One call of an op that something needing a gradient went into.
 
     A node points at its parents only, never at its outputs, so that no cycle arises and memory goes back
-    as soon as the last Tensor is dropped.
+    as soon as the last Tensor is dropped. An edge is ``(node, output index)``, or a leaf Tensor.
 
     Attributes:
-        edges: one an input: ``(node, output index)``, a leaf Tensor, a `Cause` or None for a constant.
-        specs: shape and dtype of each input that needs a gradient, else None.
+        plan: the op, and the rules to call.
+        xp: the backend that it ran on.
+        routes: one an input: ``(edge, shape, dtype)`` where a gradient is to go; else None, or the `Cause` of a cut.
         saved: what the rules named, by name; None once the backward pass has freed it.
-        kept: name, version counter and count of each saved Tensor's storage.
+        kept: name, version and its count for each saved Tensor.
+        where: the user's line that made the call.
         number: creation order, which is a topological order.
     """
 
-    __slots__ = ("op", "xp", "plan", "edges", "specs", "saved", "kept", "outputs", "packed", "where", "number")
+    __slots__ = ("plan", "xp", "routes", "saved", "kept", "where", "number")
 
     def __init__(
         self,
-        op: Op,
-        xp: Backend,
         plan: Plan,
-        edges: list[Any],
-        specs: list[Any],
+        xp: Backend,
+        routes: list[Any],
         saved: dict[str, Any],
         kept: list[tuple[str, Version, int]],
-        outputs: int,
-        packed: bool,
         where: Where,
     ) -> None:
-        self.op, self.xp, self.plan, self.edges, self.specs = op, xp, plan, edges, specs
+        self.plan, self.xp, self.routes, self.kept, self.where = plan, xp, routes, kept, where
         self.saved: dict[str, Any] | None = saved
-        self.kept, self.outputs, self.packed, self.where = kept, outputs, packed, where
         self.number = next(_number)
 
     def values(self) -> dict[str, Any]:
         """What the forward call saved, after making sure that it is still there and unchanged."""
         if self.saved is None:
             raise FreedGraph(
-                f"a second backward pass came to {self.op.name}, called at {self.where}, whose saved arrays the first "
-                "pass freed; pass retain_graph=True to the first, or run the forward computation again"
+                f"a second backward pass came to {self.plan.op.name}, called at {place(self.where)}, whose saved arrays "
+                "the first pass freed; pass retain_graph=True to the first, or run the forward computation again"
             )
         for name, version, seen in self.kept:
-            if version.count != seen and version.change is not None:
-                what, where = version.change
+            if version[0] != seen:
+                what, where = version[1]
                 raise InPlaceChange(
-                    f"{name!r} of {self.op.name}, called at {self.where}, was saved for the backward pass and then "
-                    f"changed in place by {what} at {where}; run backward() before the change, or the forward "
-                    "computation again after it"
+                    f"{name!r} of {self.plan.op.name}, called at {place(self.where)}, was saved for the backward pass and "
+                    f"then changed in place by {what} at {place(where)}; run backward() before the change, or the "
+                    "forward computation again after it"
                 )
         return self.saved
-
-
-def reachable(roots: Sequence[Any]) -> list[Node]:
-    """Every node behind the edges `roots`, newest first."""
-    found: dict[Node, None] = {}
-    stack = [edge[0] for edge in roots if type(edge) is tuple]
-    while stack:
-        node = stack.pop()
-        if node not in found:
-            found[node] = None
-            stack += [edge[0] for edge in node.edges if type(edge) is tuple]
-    return sorted(found, key=_newest_first)
-
-
-def _newest_first(node: Node) -> int:
-    return -node.number
-
-
-def edge_of(tensor: Tensor) -> Any:
-    """Where a gradient of `tensor` goes: ``(node, output index)``, or the tensor itself where it is a leaf."""
-    return tensor if tensor._node is None else (tensor._node, tensor._index)
 
 
 class Raw:
     """How a walk computes when nothing is traced: on raw arrays, adding in place into what is its own."""
 
-    def settled(self, gradient: Any, xp: Backend) -> Any:
-        return gradient if type(gradient) in by_type else xp.asarray(gradient)
-
-    def array(self, gradient: Any) -> Any:
-        return gradient
+    data = staticmethod(lambda gradient: gradient)
 
     def values(self, node: Node) -> dict[str, Any]:
-        return dict(node.values())
+        return node.values()
 
-    def call(self, node: Node, rule: Rule, arguments: list[Any]) -> Any:
-        if node.op.own and (fast := node.xp.fast_rules.get((node.op.name, rule.inputs))):
-            result = fast(node.xp, *arguments)
-            if result is not None:
-                return result
-        return rule.function(raw_ops(node.xp), *arguments)
+    def call(self, node: Node, rule: Rule, arguments: tuple[Any, ...]) -> Any:
+        fast = node.xp.fast_rules.get(rule.key)  # type: ignore[arg-type]
+        result = None if fast is None else fast(node.xp, *arguments)
+        return rule.function(raw_ops(node.xp), *arguments) if result is None else result
 
-    def holds(self, value: Any) -> bool:
-        return type(value) in by_type
+    def settled(self, gradient: Any, node: Node) -> Any:
+        return gradient if type(gradient) in by_type else node.xp.asarray(gradient)
 
     def sum_to(self, gradient: Any, shape: tuple[int, ...]) -> Any:
         return raw_ops(by_type[type(gradient)]).sum_to(gradient, shape=shape)
@@ -123,44 +95,37 @@ class Raw:
         if fresh:
             a += b
             return a
-        return by_type[type(a)].asarray(a + b)  # the sum of two 0-d arrays is a scalar
+        return total(a, b)
 
 
 class Traced:
     """How a walk computes when its result is to be differentiated again: on Tensors, recording every step."""
 
-    def settled(self, gradient: Any, xp: Backend) -> Any:
-        return gradient if isinstance(gradient, Tensor) else Tensor(gradient, copy=False)
-
-    def array(self, gradient: Any) -> Any:
-        return gradient.data
+    data = staticmethod(lambda gradient: gradient.data)
 
     def values(self, node: Node) -> dict[str, Any]:
         """The saved arrays as Tensors again: inputs hang where they hung, outputs on this node."""
-        values = dict(node.values())
+        values, plan = dict(node.values()), node.plan
         versions = {name: version for name, version, _ in node.kept}
-        for name, i in node.plan.inputs:
-            if node.packed:
-                values[name] = tuple(map(self._input, values[name], node.edges, [Version()] * len(node.edges)))
-            else:
-                values[name] = self._input(values[name], node.edges[i], versions.get(name))
-        for name, i in node.plan.outputs:
-            values[name] = wrap(values[name], node, i, versions[name], None)
+        for name, i in plan.inputs:
+            if plan.packed:
+                values[name] = tuple(self._input(v, r, [0, None]) for v, r in zip(values[name], node.routes, strict=True))
+            elif name in versions:  # else a number, or an array that was given as it is
+                values[name] = self._input(values[name], node.routes[i], versions[name])
+        for name, i in plan.outputs:
+            values[name] = wrap(values[name], (node, i), versions[name], None)
         return values
 
-    def _input(self, value: Any, edge: Any, version: Version | None) -> Any:
-        if version is None:  # a number, or an array that was given as it is
-            return value
-        if isinstance(edge, Tensor):
-            return edge
-        node, index = edge if type(edge) is tuple else (None, 0)
-        return wrap(value, node, index, version, edge if isinstance(edge, Cause) else None)
+    def _input(self, value: Any, route: Any, version: Version) -> Tensor:
+        if type(route) is not tuple:
+            return wrap(value, None, version, route)
+        return route[0] if isinstance(route[0], Tensor) else wrap(value, route[0], version, None)
 
-    def call(self, node: Node, rule: Rule, arguments: list[Any]) -> Any:
+    def call(self, node: Node, rule: Rule, arguments: tuple[Any, ...]) -> Any:
         return rule.function(TRACED_OPS, *arguments)
 
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, Tensor)
+    def settled(self, gradient: Any, node: Node) -> Any:
+        return gradient if isinstance(gradient, Tensor) else Tensor(gradient, copy=False)
 
     def sum_to(self, gradient: Any, shape: tuple[int, ...]) -> Any:
         return TRACED_OPS.sum_to(gradient, shape=shape)
@@ -172,7 +137,23 @@ class Traced:
         return a + b
 
 
-RAW, TRACED = Raw(), Traced()
+def total(a: Any, b: Any) -> Any:
+    """a + b in new memory; an array even where both are 0-d."""
+    return by_type[type(a)].asarray(a + b)
+
+
+def reachable(roots: Sequence[Any]) -> list[Node]:
+    """Every node behind the edges `roots`, newest first."""
+    found: set[Node] = set()
+    stack = [edge[0] for edge in roots if type(edge) is tuple]
+    while stack:
+        node = stack.pop()
+        if node not in found:
+            found.add(node)
+            for route in node.routes:
+                if type(route) is tuple and type(route[0]) is tuple:
+                    stack.append(route[0][0])
+    return sorted(found, key=_creation, reverse=True)
 
 
 def walk(
@@ -190,115 +171,130 @@ def walk(
     Returns:
         (tensor, gradient) for each target, or leaf, that something arrived at. The gradients alias nothing.
     """
-    engine: Any = TRACED if traced else RAW
+    engine: Raw | Traced = Traced() if traced else Raw()
     order = reachable(roots)
-    goals = None if targets is None else {_key(edge_of(t)) for t in targets}
+    goals = None if targets is None else {t._edge or t for t in targets}
     needed = None if goals is None else _on_the_way(order, goals)
 
-    def live(edge: Any) -> bool:
-        if type(edge) is tuple:
-            return needed is None or edge[0] in needed or edge in goals  # type: ignore[operator]
-        return isinstance(edge, Tensor) and (goals is None or id(edge) in goals)
-
-    arrived: dict[Any, list[Any]] = {}  # key of an edge -> [gradient, fresh, tensor if a leaf]
-
-    def send(edge: Any, gradient: Any, fresh: bool) -> None:
-        key = _key(edge)
-        entry = arrived.get(key)
-        if entry is None:
-            arrived[key] = [gradient, fresh, edge]
-        else:
-            entry[0], entry[1] = engine.add(entry[0], entry[1], gradient), True
-
+    arrived: dict[Any, list[Any]] = {}  # edge -> [gradient, whether the walk made it and nobody else holds it]
     for edge, gradient in zip(roots, gradients, strict=True):
-        if live(edge):
-            send(edge, gradient, False)
+        if goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed):  # type: ignore[operator]
+            _send(engine, arrived, edge, gradient, False)
     found: dict[Any, list[Any]] = {}
     for node in order:
-        incoming = [arrived.pop((node, i), None) for i in range(node.outputs)]
-        if goals is not None:
-            found |= {(node, i): e for i, e in enumerate(incoming) if e and (node, i) in goals}
-            if node not in needed:  # type: ignore[operator]
-                continue
-        if any(incoming):
-            _through(engine, node, [e and e[0] for e in incoming], live, send)
-            if not retain:
-                node.saved = None
+        incoming: dict[str, Any] = {}
+        for i, name in enumerate(node.plan.arrivals):
+            entry = arrived.pop((node, i), None)
+            incoming[name] = entry and entry[0]
+            if entry and goals is not None and (node, i) in goals:
+                found[node, i] = entry
+        if needed is not None and node not in needed:
+            continue
+        values = engine.values(node) | incoming
+        for rule, positions in node.plan.rules:
+            if node.plan.packed:
+                positions = tuple(range(len(node.routes)))
+            live = []
+            for i in positions:
+                if _live(node.routes[i], goals, needed):
+                    live.append(i)
+            if live:
+                _apply(engine, arrived, node, rule, positions, live, rule.pick(values))
+        if not retain:
+            node.saved = None
     found |= arrived  # what is left has come to leaves
     if targets is None:
-        return [(entry[2], _yours(engine, entry)) for entry in found.values()]
-    results = [(t, found.get(_key(edge_of(t)))) for t in targets]
+        return [(leaf, _yours(engine, entry)) for leaf, entry in found.items()]
+    results = [(t, found.get(t._edge or t)) for t in targets]
     return [(t, _yours(engine, entry)) for t, entry in results if entry is not None]
 
 
-def _key(edge: Any) -> Any:
-    return edge if type(edge) is tuple else id(edge)
+def _live(route: Any, goals: set[Any] | None, needed: set[Node] | None) -> bool:
+    """Whether a gradient is to be sent along a route."""
+    if type(route) is not tuple:
+        return False
+    edge = route[0]
+    return goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed)  # type: ignore[operator]
 
 
 def _on_the_way(order: list[Node], goals: set[Any]) -> set[Node]:
     """The nodes from which some goal can be reached."""
     needed: set[Node] = set()
     for node in reversed(order):
-        for edge in node.edges:
-            if (edge in goals or edge[0] in needed) if type(edge) is tuple else id(edge) in goals:
-                needed.add(node)
-                break
+        if any(_live(route, goals, needed) for route in node.routes):
+            needed.add(node)
     return needed
 
 
-def _through(engine: Any, node: Node, incoming: list[Any], live: Callable[[Any], bool], send: Callable[..., None]) -> None:
-    """Call the rules of one node and send on what they return."""
-    values = engine.values(node)
-    for name, gradient in zip(node.op.outputs, incoming, strict=True):
-        values["d" + name] = gradient
-    for rule, positions in node.plan.rules:
-        if node.packed:
-            positions = tuple(range(len(node.edges)))
-        if not any(live(node.edges[i]) for i in positions):
-            continue
-        arguments = [values[p] for p in rule.parameters]
-        try:
-            result = engine.call(node, rule, arguments)
-            results = result if len(rule.inputs) > 1 or node.packed else (result,)
-            if type(results) not in (tuple, list) or len(results) != len(positions):
-                raise RuleError(f"it must return {len(positions)} gradients in a tuple, got {type(results).__name__}")
-            pairs = [(i, g) for i, g in zip(positions, results, strict=True) if g is not None and live(node.edges[i])]
-            gradients = [_fitted(engine, node, i, engine.settled(g, node.xp)) for i, g in pairs]
-            fresh = _fresh([engine.array(g) for g in gradients], engine, arguments)
-            for (i, _), gradient, own in zip(pairs, gradients, fresh, strict=True):
-                send(node.edges[i], gradient, own)
-        except GraphError:
+def _apply(
+    engine: Raw | Traced,
+    arrived: dict[Any, list[Any]],
+    node: Node,
+    rule: Rule,
+    positions: tuple[int, ...],
+    live: list[int],
+    arguments: tuple[Any, ...],
+) -> None:
+    """Call one rule and send on what it returns."""
+    try:
+        result = engine.call(node, rule, arguments)
+        if len(rule.inputs) == 1 and not node.plan.packed:
+            result = (result,)
+        elif type(result) not in (tuple, list) or len(result) != len(positions):
+            raise RuleError(f"it must return {len(positions)} gradients in a tuple, got {type(result).__name__}")
+        results = []
+        for i, gradient in zip(positions, result, strict=True):
+            if gradient is not None and i in live:
+                results.append((i, _fitted(engine, node, i, gradient)))
+    except GraphError:
+        raise
+    except Exception as error:
+        if not isinstance(error, (ValueError, TypeError, AttributeError, LookupError, RuleError)):
             raise
-        except Exception as error:
-            if not isinstance(error, (ValueError, TypeError, AttributeError, IndexError, RuleError)):
-                raise
-            name = ", ".join(map(repr, rule.inputs))
-            raise RuleError(f"{node.op.name}.gradient({name}), for the call at {node.where}: {error}") from error
+        name = ", ".join(map(repr, rule.inputs))
+        raise RuleError(f"{node.plan.op.name}.gradient({name}), for the call at {place(node.where)}: {error}") from error
+    for i, gradient in results:
+        fresh = _is_fresh(engine, gradient, arguments, results)
+        _send(engine, arrived, node.routes[i][0], gradient, fresh)
 
 
-def _fitted(engine: Any, node: Node, i: int, gradient: Any) -> Any:
+def _fitted(engine: Raw | Traced, node: Node, i: int, gradient: Any) -> Any:
     """A rule's result in its input's shape and dtype: broadcasting is summed here, once, and only for ops that declare it."""
-    shape, dtype = node.specs[i]
+    _, shape, dtype = node.routes[i]
+    gradient = engine.settled(gradient, node)
     if gradient.shape != shape:
-        if not node.op.broadcasts:
+        if not node.plan.op.broadcasts:
             raise RuleError(f"it returned shape {gradient.shape} for an input of shape {shape}; they must be the same")
         gradient = engine.sum_to(gradient, shape)
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 
-def _fresh(results: list[Any], engine: Any, arguments: list[Any]) -> list[bool]:
-    """Which of a rule's results are arrays that nobody else holds: neither an argument's memory nor one another's."""
-    taken = [engine.array(a) for v in arguments for a in (v if type(v) is tuple else (v,)) if engine.holds(a)]
-    roots = [g if g.base is None else storage(g) for g in results]
-    fresh = []
-    for g, root in zip(results, roots, strict=True):
-        shared = any(a is root or (a.base is not None and storage(a) is root) for a in taken)
-        fresh.append(not shared and sum(r is root for r in roots) == 1 and 0 not in g.strides)
-    return fresh
+def _is_fresh(engine: Raw | Traced, gradient: Any, arguments: tuple[Any, ...], results: list[tuple[int, Any]]) -> bool:
+    """Whether nobody else holds a rule's result: it is no argument's memory, no other result's, and not broadcast."""
+    array = engine.data(gradient)
+    root = array if array.base is None else storage(array)
+    for held in arguments:
+        for a in held if type(held) is tuple else (held,):
+            if isinstance(a, Tensor):
+                a = a.data
+            if a is root or (type(a) in by_type and a.base is not None and storage(a) is root):
+                return False
+    if len(results) > 1 and sum(storage(engine.data(g)) is root for _, g in results) > 1:
+        return False
+    return array is root or 0 not in array.strides
 
 
-def _yours(engine: Any, entry: list[Any]) -> Any:
+def _send(engine: Raw | Traced, arrived: dict[Any, list[Any]], edge: Any, gradient: Any, fresh: bool) -> None:
+    """Add a gradient to what has arrived at an edge."""
+    entry = arrived.get(edge)
+    if entry is None:
+        arrived[edge] = [gradient, fresh]
+    else:
+        entry[0], entry[1] = engine.add(entry[0], entry[1], gradient), True
+
+
+def _yours(engine: Raw | Traced, entry: list[Any]) -> Any:
     """A gradient to hand out: the walk's own array once, else a copy."""
-    gradient, fresh, _ = entry
+    gradient, fresh = entry
     entry[1] = False
     return gradient if fresh else engine.copy(gradient)

@@ -8,29 +8,49 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 from minigan import backends
 from minigan.autodiff.graph import Node
 from minigan.autodiff.registry import OPS, USER_OPS
 from minigan.autodiff.tensor import Tensor, wrap
 from minigan.autodiff.trace import Cause, Version, caller, mode
-from minigan.backends import Backend
+from minigan.backends import Backend, by_type, storage
 from minigan.errors import BackendError, DTypeError, RuleError, ShapeError
 
-
-class Rule(NamedTuple):
-    """A hand-written gradient: which inputs it serves, its formula, and the parameters that say what must be kept."""
-
-    inputs: tuple[str, ...]
-    function: Callable[..., Any]
-    formula: str
-    parameters: tuple[str, ...]
+PACKED = -1  # the plan of a call with one tuple of arrays
 
 
-class Plan(NamedTuple):
+class Rule:
+    """A hand-written gradient.
+
+    Attributes:
+        inputs: names of the inputs that it serves.
+        function: ``(F, *parameters)``; its parameter list says what must be kept.
+        formula: the rule in LaTeX.
+        key: the name under which a backend may hold a fused version, None for users' ops.
+        pick: takes the function's arguments out of a dict.
+    """
+
+    def __init__(self, op: Op, inputs: tuple[str, ...], function: Callable[..., Any], formula: str) -> None:
+        self.inputs, self.function, self.formula = inputs, function, formula
+        self.parameters = tuple(inspect.signature(function).parameters)[1:]
+        self.key = (op.name, inputs) if op.own else None
+        self.pick = itemgetter(*self.parameters) if len(self.parameters) > 1 else self._pick_few
+
+    def _pick_few(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(values[p] for p in self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
     """For one set of inputs that need a gradient: the rules to call, and all that they name. Nothing else is saved."""
 
+    op: Op
+    arrivals: tuple[str, ...]  # names of the gradients that arrive: d<output>
+    packed: bool
     rules: tuple[tuple[Rule, tuple[int, ...]], ...]  # each with the positions of its inputs
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
@@ -51,62 +71,67 @@ class Op:
         self.own = kernel.__module__.startswith("minigan.ops")
         self.__doc__, self.__module__ = kernel.__doc__, kernel.__module__
         _, *parameters = inspect.signature(kernel).parameters.values()
-        arrays = [p for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        self.inputs = tuple(p.name for p in arrays)
-        self.required = sum(p.default is p.empty for p in arrays)
         self.__signature__ = inspect.Signature([p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters])
+        self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.attributes = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self._needs_attributes = inspect.Parameter.empty in self.attributes.values()
+        # how many arguments a call may have that needs no sorting
+        self._plain = -1 if inspect.Parameter.empty in self.attributes.values() else len(self.inputs)
         self.rules: list[Rule] = []
         self.differentiable = 0  # bit i: input i has a rule
         self._plans: dict[int, Plan] = {}
 
     def __repr__(self) -> str:
-        return f"<minigan op {self.name}({', '.join([*self.inputs, *self.attributes])})>"
+        return f"<minigan op {self.name}{self.__signature__}>"
 
     def gradient(self, *inputs: str, formula: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Register the rule for one input, or a joint one that returns a tuple.
 
-        Its first parameter is ``F``, minigan's ops by name. The others are any of: ``d<output>``, inputs,
-        outputs, attributes, ``<input>_shape``; what they name is saved, and nothing else.
+        Its first parameter is ``F``, minigan's ops by name. The others are any of: ``d<output>`` (None where
+        nothing arrives), inputs, outputs, attributes, ``<input>_shape``; what they name is saved, and nothing else.
 
         Args:
             inputs: names of the kernel's array parameters.
             formula: the rule in LaTeX, as a reader would write it.
+
+        Raises:
+            RuleError: a name that the op does not have.
         """
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             parameters = tuple(inspect.signature(function).parameters)
-            known = {"F", *self.inputs, *self.outputs, *self.attributes}
-            known |= {f"d{y}" for y in self.outputs} | {f"{x}_shape" for x in self.inputs}
-            unknown = [p for p in parameters if p not in known] + [x for x in inputs if x not in self.inputs]
+            known = {*self.inputs, *self.outputs, *self.attributes, *(f"{x}_shape" for x in self.inputs)}
+            known |= {f"d{y}" for y in self.outputs}
+            unknown = [p for p in parameters[1:] if p not in known] + [x for x in inputs if x not in self.inputs]
             if unknown or not inputs or parameters[:1] != ("F",):
                 raise RuleError(
-                    f"{self.name}.gradient{inputs}: {unknown or 'the first parameter'} is not known; a rule takes F "
-                    f"and any of {', '.join(sorted(known - {'F'}))}, for inputs among {', '.join(self.inputs)}"
+                    f"{self.name}.gradient{inputs}: {', '.join(unknown) or 'the first parameter'} is not known; a rule takes F "
+                    f"and any of {', '.join(sorted(known))}, and serves inputs among {', '.join(self.inputs)}"
                 )
-            self.rules = [r for r in self.rules if r.inputs != inputs]
-            self.rules.append(Rule(inputs, function, formula, parameters[1:]))
-            self.differentiable |= sum(1 << self.inputs.index(x) for x in inputs)
+            self.rules = [r for r in self.rules if r.inputs != inputs] + [Rule(self, inputs, function, formula)]
+            for x in inputs:
+                self.differentiable |= 1 << self.inputs.index(x)
             self._plans.clear()
             return function
 
         return register
 
-    def plan(self, mask: int) -> Plan:
-        """What must be kept so that the inputs whose bits are set in `mask` can have their gradients."""
-        if mask not in self._plans:
-            wanted = {x for i, x in enumerate(self.inputs) if mask >> i & 1}
-            rules = tuple(r for r in self.rules if wanted & set(r.inputs))
+    def plan(self, served: int) -> Plan:
+        """What must be kept so that the inputs whose bits are set in `served` can have their gradients."""
+        if served not in self._plans:
+            wanted = {x for i, x in enumerate(self.inputs) if served >> i & 1}
+            rules = [r for r in self.rules if wanted & set(r.inputs)]
             named = {p for r in rules for p in r.parameters}
-            self._plans[mask] = Plan(
+            self._plans[served] = Plan(
+                self,
+                tuple(f"d{y}" for y in self.outputs),
+                served == PACKED,
                 tuple((r, tuple(self.inputs.index(x) for x in r.inputs)) for r in rules),
                 tuple((x, i) for i, x in enumerate(self.inputs) if x in named),
                 tuple((y, i) for i, y in enumerate(self.outputs) if y in named),
                 tuple((f"{x}_shape", i) for i, x in enumerate(self.inputs) if f"{x}_shape" in named),
                 tuple(a for a in self.attributes if a in named),
             )
-        return self._plans[mask]
+        return self._plans[served]
 
     # -- calling ------------------------------------------------------------------------------------
 
@@ -121,28 +146,45 @@ class Op:
         return [values[x] for x in self.inputs], {a: backends.weak(values[a]) for a in self.attributes}
 
     def __call__(self, *args: Any, **attributes: Any) -> Any:
-        if len(args) == len(self.inputs) and not attributes and not self._needs_attributes:
-            given, attrs = args, self.attributes
-        else:
-            given, attrs = self.bind(args, attributes)
-        packed = len(given) == 1 and isinstance(given[0], (tuple, list)) and any(map(_is_array, given[0]))
-        if packed:
-            given = given[0]
+        if attributes or len(args) != self._plain:
+            return self._run(*self.bind(args, attributes))
+        return self._run(args, self.attributes)
 
-        xp, dtype, mask, arrays = None, None, 0, []
-        for i, a in enumerate(given):
+    def raw(self, xp: Backend) -> Callable[..., Any]:
+        """This op on raw arrays of one backend: what rules call when nothing is traced."""
+        kernel, count, array_type = self.kernel, len(self.inputs), xp.array_type
+
+        def call(*args: Any, **attributes: Any) -> Any:
+            if len(args) > count:
+                args, attributes = self.bind(args, attributes)  # type: ignore[assignment]
+            y = kernel(xp, *args, **attributes)
+            return y if type(y) is array_type or type(y) is tuple else xp.asarray(y)
+
+        return call
+
+    def _run(self, given: Sequence[Any], attrs: Mapping[str, Any], packed: bool = False) -> Any:
+        """Compute on the arrays behind `given`, and record the call where a gradient may be wanted."""
+        xp: Any = None
+        dtype: Any = None
+        mask, bit = 0, 1
+        arrays: list[Any] = []
+        for a in given:
             if isinstance(a, Tensor):
                 if a._tracked:
-                    mask |= 1 << i
+                    mask |= bit
                 a = a.data
             elif a is None or isinstance(a, backends.SCALARS):
                 arrays.append(backends.weak(a))
+                bit += bit
                 continue
+            elif isinstance(a, (tuple, list)) and len(given) == 1 and any(map(_is_array, a)):
+                return self._run(a, attrs, packed=True)
             else:
                 a = backends.to_array(a, copy=False)
+            bit += bit
             arrays.append(a)
             if xp is None:
-                xp, dtype = backends.by_type[type(a)], a.dtype
+                xp, dtype = by_type[type(a)], a.dtype
             elif type(a) is not xp.array_type:
                 raise self._mixed(arrays, xp)
             elif a.dtype is not dtype:
@@ -150,125 +192,114 @@ class Op:
         if xp is None:  # numbers only
             xp = backends.current()
             arrays = [a if a is None else backends.to_array(a) for a in arrays]
-        if dtype is None or dtype.kind != "f":
+        uniform = dtype is not None and dtype.kind == "f"
+        if not uniform:
             arrays = self._promoted(xp, arrays, packed)
 
         try:
             y = self.kernel(xp, tuple(arrays), **attrs) if packed else self.kernel(xp, *arrays, **attrs)
         except Exception as error:
             raise self._explained(error, arrays) from error
-        outputs = self._settled(xp, y, arrays)
-        tensors = self._recorded(xp, given, arrays, outputs, mask, attrs, packed)
-        return tensors[0] if len(self.outputs) == 1 else tuple(tensors)
+        if type(y) is not xp.array_type or not uniform or len(self.outputs) > 1:
+            outputs = self._settled(xp, y, arrays)
+        else:
+            outputs = (y,)
 
-    def raw(self, xp: Backend) -> Callable[..., Any]:
-        """This op on raw arrays of one backend: what rules call when nothing is traced."""
-
-        def call(*args: Any, **attributes: Any) -> Any:
-            given, attrs = (args, attributes) if len(args) <= len(self.inputs) else self.bind(args, attributes)
-            y = self.kernel(xp, *given, **attrs)
-            if type(y) is xp.array_type or type(y) is tuple:
-                return y
-            return xp.asarray(y)
-
-        return call
-
-    def _promoted(self, xp: Backend, arrays: list[Any], packed: bool) -> list[Any]:
-        """Integers beside floats take the floats' dtype, so that float32 stays float32; only inputs with a rule count."""
-
-        def counts(i: int) -> bool:
-            return bool(self.differentiable) if packed else bool(self.differentiable >> i & 1)
-
-        floats = [a.dtype for i, a in enumerate(arrays) if hasattr(a, "dtype") and a.dtype.kind == "f" and counts(i)]
-        if not floats:
-            return arrays
-        target = xp.result_type(*floats)
-        return [
-            a.astype(target) if hasattr(a, "dtype") and a.dtype.kind in "iu" and counts(i) else a
-            for i, a in enumerate(arrays)
-        ]
-
-    def _settled(self, xp: Backend, result: Any, arrays: list[Any]) -> Sequence[Any]:
-        """The kernel's results as a sequence of arrays, never scalars; what integers alone made is float32, not float64."""
-        outputs = (result,) if len(self.outputs) == 1 else result
-        if type(outputs) is not tuple or len(outputs) != len(self.outputs):
-            raise RuleError(f"{self.name}: the kernel must return a tuple of {', '.join(self.outputs)}")
-        settled = []
+        served = mask & self.differentiable if not packed else PACKED if mask and self.differentiable else 0
+        versions: list[Version] = []
         for y in outputs:
-            if type(y) is not xp.array_type:
-                y = xp.asarray(y)
-            if y.dtype.kind == "f" and y.dtype.itemsize == 8 and self.differentiable:
-                if not any(hasattr(a, "dtype") and a.dtype.kind == "f" for a in arrays):
-                    y = y.astype("float32")
-            settled.append(y)
-        return settled
+            shared = y.base is not None
+            for a in arrays:
+                shared = shared or a is y
+            versions.append(_shared(y, given) if shared else [0, None])
+        node = cause = None
+        if served and mode.enabled:
+            node = self._node(xp, given, arrays, outputs, versions, served, attrs)
+        else:
+            cause = self._cause(given, mask, served)
+        tensors = []
+        for i, y in enumerate(outputs):
+            edge = None if node is None or y.dtype.kind != "f" else (node, i)
+            tensors.append(wrap(y, edge, versions[i], cause))
+        return tensors[0] if len(tensors) == 1 else tuple(tensors)
 
-    def _recorded(
+    def _node(
         self,
         xp: Backend,
         given: Sequence[Any],
         arrays: list[Any],
         outputs: Sequence[Any],
-        mask: int,
+        versions: list[Version],
+        served: int,
         attrs: Mapping[str, Any],
-        packed: bool,
-    ) -> list[Tensor]:
-        """Wrap the outputs, behind a node if anything that a rule serves needs a gradient."""
-        versions = [_version(y, given) for y in outputs]
-        cause: Any = None
-        served = (1 if packed else mask & self.differentiable) if mask and self.differentiable else 0
-        if not served or not mode.enabled:
-            if served:
-                cause = Cause("no_grad()", caller())
-            elif mask:
-                cause = Cause(f"{self.name}, which has no gradient", caller())
-            else:
-                cause = next((a._cause for a in given if isinstance(a, Tensor) and a._cause), None)
-            return [wrap(y, None, 0, v, cause) for y, v in zip(outputs, versions, strict=True)]
-
+    ) -> Node:
+        """What the rules will need, and where each gradient goes."""
         plan = self._plans.get(served) or self.plan(served)
         saved: dict[str, Any] = {}
         kept: list[tuple[str, Version, int]] = []
         for x, i in plan.inputs:
-            for a in given if packed else given[i : i + 1]:
+            saved[x] = tuple(arrays) if plan.packed else arrays[i]
+            for a in given if plan.packed else given[i : i + 1]:
                 if isinstance(a, Tensor):
-                    kept.append((x, a._version, a._version.count))
-            saved[x] = tuple(arrays) if packed else arrays[i]
+                    kept.append((x, a._version, a._version[0]))
         for y, i in plan.outputs:
             saved[y] = outputs[i]
-            kept.append((y, versions[i], versions[i].count))
+            kept.append((y, versions[i], versions[i][0]))
         for x, i in plan.shapes:
-            saved[x] = tuple(a.shape for a in arrays) if packed else getattr(arrays[i], "shape", ())
-        for a in plan.attributes:
-            saved[a] = attrs[a]
+            saved[x] = tuple(a.shape for a in arrays) if plan.packed else getattr(arrays[i], "shape", ())
+        for name in plan.attributes:
+            saved[name] = attrs[name]
 
-        edges: list[Any] = []
-        specs: list[Any] = []
-        for i, a in enumerate(given):
+        routes: list[Any] = []
+        for a in given:
             if not isinstance(a, Tensor):
-                edges.append(None)
-                specs.append(None)
+                routes.append(None)
             elif not a._tracked:
-                edges.append(a._cause)
-                specs.append(None)
-            elif packed or served >> i & 1:
-                edges.append(a if a._node is None else (a._node, a._index))
-                specs.append((a.data.shape, a.data.dtype))
+                routes.append(a._cause)
+            elif served & 1:
+                routes.append((a._edge or a, a.data.shape, a.data.dtype))
             else:
-                edges.append(Cause(f"{self.name}, which has no rule for {self.inputs[i]!r}", caller()))
-                specs.append(None)
-        node = Node(self, xp, plan, edges, specs, saved, kept, len(outputs), packed, caller())
+                routes.append(Cause(f"{self.name}, which has no rule for its input {len(routes)}", caller()))
+            served = served if plan.packed else served >> 1
+        return Node(plan, xp, routes, saved, kept, caller(4))
+
+    def _cause(self, given: Sequence[Any], mask: int, served: int) -> Cause | None:
+        """Why the outputs are constants."""
+        if served:
+            return Cause("no_grad()", caller())
+        if mask:
+            return Cause(f"{self.name}, which has no gradient", caller())
+        return next((a._cause for a in given if isinstance(a, Tensor) and a._cause), None)
+
+    def _promoted(self, xp: Backend, arrays: list[Any], packed: bool) -> list[Any]:
+        """Integers beside floats take the floats' dtype, so that float32 stays float32; only inputs with a rule count."""
+        counts = [hasattr(a, "dtype") and self.differentiable >> (0 if packed else i) & 1 for i, a in enumerate(arrays)]
+        floats = [a.dtype for a, counted in zip(arrays, counts, strict=True) if counted and a.dtype.kind == "f"]
+        if not floats:
+            return arrays
+        target = xp.result_type(*floats)
         return [
-            wrap(y, node if y.dtype.kind == "f" else None, i, v, None)
-            for i, (y, v) in enumerate(zip(outputs, versions, strict=True))
+            a.astype(target) if counted and a.dtype.kind in "iu" else a for a, counted in zip(arrays, counts, strict=True)
         ]
+
+    def _settled(self, xp: Backend, result: Any, arrays: list[Any]) -> Sequence[Any]:
+        """The kernel's results as arrays, never scalars; a float that integers alone made is float32, the default."""
+        outputs = (result,) if len(self.outputs) == 1 else result
+        if type(outputs) is not tuple or len(outputs) != len(self.outputs):
+            raise RuleError(f"{self.name}: the kernel must return a tuple of {', '.join(self.outputs)}")
+        settled = [y if type(y) is xp.array_type else xp.asarray(y) for y in outputs]
+        if self.differentiable and not any(hasattr(a, "dtype") and a.dtype.kind == "f" for a in arrays):
+            settled = [y.astype("float32") if y.dtype.kind == "f" else y for y in settled]
+        return settled
 
     # -- errors -------------------------------------------------------------------------------------
 
     def _described(self, arrays: Sequence[Any]) -> str:
-        names = self.inputs if len(self.inputs) >= len(arrays) else tuple(f"{self.inputs[0]}[{i}]" for i in range(len(arrays)))
+        names = self.inputs if len(arrays) <= len(self.inputs) else [f"{self.inputs[0]}[{i}]" for i in range(len(arrays))]
         return ", ".join(
-            f"{x} {a.shape} {a.dtype}" if hasattr(a, "dtype") else f"{x} {a}" for x, a in zip(names, arrays, strict=False)
+            f"{x} {a.shape} {a.dtype}" if hasattr(a, "dtype") else f"{x} {a}"
+            for x, a in zip(names, arrays, strict=False)
+            if a is not None
         )
 
     def _explained(self, error: Exception, arrays: Sequence[Any]) -> Exception:
@@ -293,18 +324,16 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, Tensor) or backends.of(value) is not None
 
 
-def _version(y: Any, given: Sequence[Any]) -> Version:
-    """The version counter of an output: an input's where they share memory, else a new one."""
-    root = y if y.base is None else backends.storage(y)
+def _shared(y: Any, given: Sequence[Any]) -> Version:
+    """The version of an output that may be a view: an input's where they share memory, else a new one."""
+    root = storage(y)
     for a in given:
-        if isinstance(a, Tensor) and (a.data is root or (a.data.base is not None and backends.storage(a.data) is root)):
+        if isinstance(a, Tensor) and storage(a.data) is root:
             return a._version
-    return Version()
+    return [0, None]
 
 
-def op(
-    kernel: Callable[..., Any] | None = None, *, outputs: tuple[str, ...] = ("y",), broadcasts: bool = False
-) -> Any:
+def op(kernel: Callable[..., Any] | None = None, *, outputs: tuple[str, ...] = ("y",), broadcasts: bool = False) -> Any:
     """Make a differentiable op from a kernel; its gradient rules follow with ``@name.gradient("x", formula=...)``.
 
     Args:

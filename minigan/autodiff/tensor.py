@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from minigan import backends
 from minigan.autodiff.registry import OPS
-from minigan.autodiff.trace import Cause, Version, caller
+from minigan.autodiff.trace import Cause, Version, bump, caller
 from minigan.backends import Backend
 from minigan.errors import DTypeError, GraphError, ShapeError
 
@@ -77,22 +77,21 @@ class Tensor:
         name: a name for messages, or None.
     """
 
-    __slots__ = ("data", "grad", "name", "_tracked", "_node", "_index", "_version", "_cause", "__weakref__")
+    __slots__ = ("data", "grad", "name", "_tracked", "_edge", "_version", "_cause", "__weakref__")
 
     data: Any
     grad: Tensor | None
     name: str | None
     _tracked: bool
-    _node: Any
-    _index: int
+    _edge: tuple[Any, int] | None  # the node that made this, and which of its outputs it is
     _version: Version
     _cause: Cause | None
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> None:
         source = data if isinstance(data, Tensor) else None
         self.data = backends.to_array(data if source is None else source.data, copy)
-        self.grad, self.name, self._node, self._index = None, name, None, 0
-        self._version = Version() if copy or source is None else source._version
+        self.grad, self.name, self._edge = None, name, None
+        self._version: Version = [0, None] if copy or source is None else source._version
         self._cause = Cause("tensor()", caller()) if source is not None and source._tracked else None
         self._tracked = False
         self.requires_grad = requires_grad
@@ -128,7 +127,7 @@ class Tensor:
     @property
     def is_leaf(self) -> bool:
         """Whether no op made this Tensor, so that a gradient can come to rest in `grad`."""
-        return self._node is None
+        return self._edge is None
 
     @property
     def requires_grad(self) -> bool:
@@ -141,7 +140,7 @@ class Tensor:
                 f"a tensor of dtype {self.data.dtype} cannot require a gradient: only floats have one; "
                 "use x.astype('float32') first"
             )
-        if not value and self._node is not None:
+        if not value and self._edge is not None:
             raise GraphError("the result of an op keeps its gradient; use x.detach() for a constant with the same values")
         self._tracked = bool(value)
 
@@ -175,7 +174,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same values as a constant; the memory is shared."""
         cause = Cause("detach()", caller()) if self._tracked else self._cause
-        return wrap(self.data, None, 0, self._version, cause)
+        return wrap(self.data, None, self._version, cause)
 
     def assign_(self, value: Any) -> Self:
         """Overwrite the values in place, under the eyes of the engine: a graph that saved the old ones will say so.
@@ -183,17 +182,21 @@ class Tensor:
         Args:
             value: a number, or an array or tensor of exactly this shape.
         """
-        if self._node is not None:
-            raise GraphError("assign_() on the result of an op would falsify its graph; use x.detach().assign_(...)")
-        if isinstance(value, Tensor):
-            value = value.data
-        value = backends.weak(value)
+        return self.overwrite(value, f"assign_() on {self.label}")
+
+    def overwrite(self, value: Any, by: str) -> Self:
+        """`assign_` in the name of somebody else; arrays may come from the host."""
+        if self._edge is not None:
+            raise GraphError("overwriting the result of an op would falsify its graph; use x.detach().assign_(...)")
+        value = backends.weak(value.data if isinstance(value, Tensor) else value)
         if not isinstance(value, backends.SCALARS):
             value = backends.to_array(value, copy=False)
             if value.shape != self.shape:
-                raise ShapeError(f"assign_() got shape {value.shape} for a tensor of shape {self.shape}")
+                raise ShapeError(f"{by}: got shape {value.shape} for a tensor of shape {self.shape}")
+            if backends.of(value) is not self._home:
+                value = self._home.from_host(backends.by_type[type(value)].to_host(value))
         self.data[...] = value
-        self._version.bump(f"assign_() on {self.label}")
+        bump(self._version, by)
         return self
 
     def astype(self, dtype: Any) -> Tensor:
@@ -218,8 +221,8 @@ class Tensor:
             facts.append(self.backend)
         if self.name:
             facts.append(f"name {self.name!r}")
-        if self._node is not None:
-            facts.append(f"from {self._node.op.name}")
+        if self._edge is not None:
+            facts.append(f"from {self._edge[0].plan.op.name}")
         elif self._tracked:
             facts.append("requires_grad")
         return f"Tensor({values}, {', '.join(facts)})"
@@ -307,10 +310,13 @@ def tensor(data: Any, requires_grad: bool = False, name: str | None = None, copy
     return Tensor(data, requires_grad, name, copy)
 
 
-def wrap(data: Any, node: Any, index: int, version: Version, cause: Cause | None) -> Tensor:
+def wrap(data: Any, edge: tuple[Any, int] | None, version: Version, cause: Cause | None) -> Tensor:
     """A Tensor around an array that an op made."""
-    tensor = Tensor.__new__(Tensor)
+    tensor = _new(Tensor)
     tensor.data, tensor.grad, tensor.name = data, None, None
-    tensor._node, tensor._index, tensor._tracked = node, index, node is not None
+    tensor._edge, tensor._tracked = edge, edge is not None
     tensor._version, tensor._cause = version, cause
     return tensor
+
+
+_new = object.__new__

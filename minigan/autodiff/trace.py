@@ -1,49 +1,40 @@
-"""What is recorded beside the numbers: grad mode, source lines, and why a value has no gradient."""
+"""What is recorded beside the numbers: grad mode, source lines, versions, and why a value has no gradient."""
 
 from __future__ import annotations
 
 import linecache
 import sys
 import threading
+from functools import wraps
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
-_ENGINE = ("minigan.autodiff", "minigan.ops", "minigan.nn", "minigan.optim")
+ENGINE = ("minigan.autodiff", "minigan.ops", "minigan.nn", "minigan.optim")
+
+Where = tuple[CodeType, int]  # code and instruction: the line number would cost more to find than the op takes
+Version = list[Any]  # [how often a storage was changed in place, what changed it last]; shared by an array's views
 
 
-class Where(NamedTuple):
-    """A place in the user's source, kept as code and instruction because the line number costs more to find."""
-
-    code: CodeType
-    instruction: int
-
-    def __str__(self) -> str:
-        line = next((n for a, b, n in self.code.co_lines() if a <= self.instruction < b and n), self.code.co_firstlineno)
-        text = linecache.getline(self.code.co_filename, line).strip()
-        return f"{self.code.co_filename}:{line}" + (f" ({text})" if text else "")
-
-
-def caller() -> Where:
+def caller(depth: int = 2) -> Where:
     """Where the nearest code outside the engine stands that led here."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_ENGINE):
+    frame = sys._getframe(depth)
+    while frame.f_globals.get("__name__", "").startswith(ENGINE) and frame.f_back is not None:
         frame = frame.f_back
-    return Where(frame.f_code, frame.f_lasti)
+    return frame.f_code, frame.f_lasti
 
 
-class Version:
-    """How often a storage was changed in place; one object for an array and all its views."""
+def place(where: Where) -> str:
+    """A recorded place as ``file:line (source)``."""
+    code, instruction = where
+    line = next((n for a, b, n in code.co_lines() if a <= instruction < b and n), code.co_firstlineno)
+    text = linecache.getline(code.co_filename, line).strip()
+    return f"{code.co_filename}:{line}" + (f" ({text})" if text else "")
 
-    __slots__ = ("count", "change")
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.change: tuple[str, Where] | None = None
-
-    def bump(self, what: str) -> None:
-        """Note a change; `what` says by whom, as in ``"Adam.step() on 'D.0.weight'"``."""
-        self.count += 1
-        self.change = (what, caller())
+def bump(version: Version, what: str) -> None:
+    """Note that a storage was changed in place; `what` says by whom, as in ``"Adam.step() on 'D.0.weight'"``."""
+    version[0] += 1
+    version[1] = what, caller()
 
 
 class Cause(NamedTuple):
@@ -53,7 +44,7 @@ class Cause(NamedTuple):
     where: Where
 
     def __str__(self) -> str:
-        return f"{self.kind} at {self.where}"
+        return f"{self.kind} at {place(self.where)}"
 
 
 class _Mode(threading.local):
@@ -74,8 +65,6 @@ class no_grad:
         mode.enabled = self._before.pop()
 
     def __call__(self, function: Any) -> Any:
-        from functools import wraps
-
         @wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with no_grad():
