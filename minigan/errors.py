@@ -35,3 +35,7 @@ class MissingGradient(GraphError):
 
 class RunError(RuntimeError):
     """A run's folder, file or setting that cannot be used."""
+
+
+class TrainingFailed(RunError):
+    """Training that cannot go on, such as a loss that is not finite."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 Generator = np.random.Generator
@@ -14,8 +16,8 @@ def seed(n: int) -> None:
     _default = np.random.default_rng(n)
 
 
-def generator(rng: Generator | int | None = None) -> Generator:
-    """`rng` itself, a generator seeded with an integer, or the default one."""
+def generator(rng: Generator | int | Sequence[int] | None = None) -> Generator:
+    """`rng` itself, a generator seeded with an integer or several, or the default one."""
     if rng is None:
         return _default
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)

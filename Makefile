@@ -1,0 +1,44 @@
+# Everything in two commands: `make demo` and `make test`. Both make the environment they need.
+ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+PYTHON ?= python3
+BIN := $(ROOT).venv/bin/
+export MPLBACKEND := Agg
+
+.PHONY: demo test lint types bench clean
+.DELETE_ON_ERROR:
+
+demo: $(ROOT).venv/installed
+	rm -rf $(ROOT)runs/demo
+	$(BIN)minigan train dcgan --out $(ROOT)runs/demo
+	$(BIN)minigan eval $(ROOT)runs/demo --min-share 0.03
+
+test: $(ROOT).venv/installed-test
+	cd $(ROOT) && $(BIN)python -m pytest -n 2
+
+lint: $(ROOT).venv/installed-test
+	cd $(ROOT) && $(BIN)ruff check . && $(BIN)ruff format --check .
+
+types: $(ROOT).venv/installed-test
+	cd $(ROOT) && $(BIN)mypy
+
+bench: $(ROOT).venv/installed-bench
+	cd $(ROOT) && $(BIN)python tests/benchmarks/steps.py
+
+$(ROOT).venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "minigan needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(ROOT).venv
+
+$(ROOT).venv/installed: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable $(ROOT)
+	touch $@
+
+$(ROOT).venv/installed-test: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[test,lint]"
+	touch $@
+
+$(ROOT).venv/installed-bench: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[bench]"
+	touch $@
+
+clean:
+	rm -rf $(ROOT).venv $(ROOT)runs $(ROOT)build $(ROOT)dist

@@ -1,0 +1,47 @@
+"""The pictures of a run, as PNG bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+
+def grid(images: Any, columns: int = 8, scale: int = 2) -> bytes:
+    """Images (n, 1, H, W) in [-1, 1] side by side, row by row, with the last row filled up in black.
+
+    Args:
+        images: a host array.
+        columns: images a row.
+        scale: picture pixels a side for each image pixel.
+    """
+    from matplotlib.image import imsave
+
+    n, _, h, w = images.shape
+    rows = -(-n // columns)
+    canvas = (images[:1].repeat(rows * columns, axis=0) * 0) - 1
+    canvas[:n] = images
+    sheet = canvas.reshape(rows, columns, h, w).transpose(0, 2, 1, 3).reshape(rows * h, columns * w)
+    file = BytesIO()
+    sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+    imsave(file, sheet, format="png", cmap="gray", vmin=-1, vmax=1, metadata={"Software": "minigan"})
+    return file.getvalue()
+
+
+def losses(metrics: Sequence[dict[str, float]]) -> bytes:
+    """Both players' losses against the step, with D's loss where it cannot tell real from generated."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    steps = [m["step"] for m in metrics]
+    axes.plot(steps, [m["loss_d"] for m in metrics], label="discriminator", color="#1f6f8b", linewidth=1.2)
+    axes.plot(steps, [m["loss_g"] for m in metrics], label="generator", color="#d1495b", linewidth=1.2)
+    axes.set(xlabel="adversarial step", ylabel="loss (mean over 10 steps)")
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()

@@ -1,0 +1,49 @@
+"""The adversarial step: what a GAN is, in ten lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minigan.autodiff import Tensor, grad
+from minigan.nn import Module
+from minigan.optim import Optimizer
+
+
+def adversarial_step(
+    generator: Module,
+    discriminator: Module,
+    opt_g: Optimizer,
+    opt_d: Optimizer,
+    real: Tensor,
+    z: Tensor,
+    d_loss: Callable[[Tensor, Tensor], Tensor],
+    g_loss: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """One turn of each player: D learns on a real and a generated batch, then G through the D that has just learned.
+
+    The batches go through D separately, so that batch norm sees the statistics of each (Radford et al. 2016).
+
+    Args:
+        generator, discriminator: G maps latents to images, D images to logits.
+        opt_g, opt_d: their optimisers.
+        real: a batch of real images.
+        z: a batch of latents.
+        d_loss: of D's logits for real and for generated images.
+        g_loss: of D's logits for generated images.
+
+    Returns:
+        The losses of D and of G, each from before its player moved.
+    """
+    fake = generator(z)
+
+    opt_d.zero_grad()
+    loss_d = d_loss(discriminator(real), discriminator(fake.detach()))
+    loss_d.backward()
+    opt_d.step()
+
+    opt_g.zero_grad()
+    loss_g = g_loss(discriminator(fake))
+    dL_dX = grad(loss_g, fake)  # the only message D ever sends to G; nothing of D's weights is computed
+    fake.backward(dL_dX)  # carried on into G's weights
+    opt_g.step()
+    return loss_d, loss_g
