@@ -22,7 +22,7 @@ types: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)mypy
 
 bench: $(ROOT).venv/installed-bench
-	cd $(ROOT) && $(BIN)python tests/benchmarks/steps.py
+	cd $(ROOT) && $(BIN)python tests/benchmarks/compare.py
 
 $(ROOT).venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "minigan needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }

@@ -73,6 +73,17 @@ def channel_sum(a: Any, b: Any = None) -> Any:
 NUMPY = NumPyBackend()
 
 
+@NUMPY.fast_rule("leaky_relu", "x")
+def _(xp: Any, dy: Any, x: Any, negative_slope: float) -> Any:
+    """Arithmetic on a mask: NumPy's `where` takes thirty times as long as a product."""
+    if negative_slope > 1:
+        return None
+    dx = (x > 0).astype(dy.dtype)
+    np.maximum(dx, negative_slope, out=dx)  # 1 or the slope
+    dx *= dy
+    return dx
+
+
 @NUMPY.fast_rule("batch_norm_train", "x", "weight", "bias")
 def _(xp: Any, dy: Any, dmean: Any, dinv_std: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> Any:
     """The three gradients of batch norm in two passes of sums and one of values; None where only the plain rule serves."""

@@ -123,7 +123,8 @@ def _(F, dy, y):
 @op
 def leaky_relu(xp, x, *, negative_slope=0.01):
     """x where it is positive, else negative_slope * x; its derivative at 0 is the slope."""
-    return xp.where(x > 0, x, negative_slope * x)
+    scaled = negative_slope * x
+    return xp.maximum(x, scaled) if negative_slope <= 1 else xp.minimum(x, scaled)
 
 
 @leaky_relu.gradient(

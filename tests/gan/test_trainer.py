@@ -1,0 +1,193 @@
+"""Runs: the same seed, whole files, and what goes wrong."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigan as mg
+from minigan.errors import RunError, TrainingFailed
+from minigan.gan import PRESETS, Trainer, files
+
+
+def small(out, model="gan", **changes):
+    return replace(PRESETS[model], **{"steps": 4, "batch_size": 8, "out": Path(out), **changes})
+
+
+def content(folder):
+    return {p.name: p.read_bytes() for p in Path(folder).iterdir()}
+
+
+@pytest.mark.parametrize("model", PRESETS)
+def test_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path, model):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        Trainer(small(tmp_path / name, model, seed=seed)).run()
+    a, b, c = (content(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a["generator.safetensors"] != c["generator.safetensors"]
+    assert a["metrics.jsonl"] != c["metrics.jsonl"]
+
+
+def test_a_run_leaves_its_files(tmp_path):
+    trainer = Trainer(small(tmp_path, steps=None, epochs=2, batch_size=1250))
+    trainer.run()
+    assert content(tmp_path).keys() == {
+        "config.json",
+        "metrics.jsonl",
+        "losses.png",
+        "generator.safetensors",
+        "samples.png",
+        "samples-000.png",
+        "samples-001.png",
+        "samples-002.png",
+    }
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(m["step"], m["epoch"]) for m in lines] == [(4, 1), (8, 2)]
+    assert json.loads((tmp_path / "config.json").read_text())["batch_size"] == 1250
+    assert (tmp_path / "samples.png").read_bytes() == (tmp_path / "samples-002.png").read_bytes()
+
+
+@pytest.mark.parametrize("latent", ["normal", "uniform"])
+def test_a_run_is_read_back(tmp_path, latent):
+    trainer = Trainer(small(tmp_path, "dcgan", latent=latent))
+    trainer.run()
+    run = mg.gan.load(tmp_path)
+    assert run.config == replace(trainer.config, out=tmp_path)
+    images = run.sample(3, seed=1)
+    assert (images.shape, images.dtype) == ((3, 1, 28, 28), np.float32)
+    np.testing.assert_array_equal(images, run.sample(3, seed=1))
+    assert np.abs(images - run.sample(3, seed=2)).max() > 0
+    for key, value in trainer.generator.state_dict().items():
+        np.testing.assert_array_equal(value, run.generator.state_dict()[key])
+    with pytest.raises(RunError, match="at least 1, got 0"):
+        run.sample(0)
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_kept(tmp_path):
+    Trainer(small(tmp_path)).run()
+    before = content(tmp_path)
+    with pytest.raises(RunError, match="holds a run already"):
+        Trainer(small(tmp_path))
+    assert content(tmp_path) == before
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written to"):
+        Trainer(small(tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_files(tmp_path, player):
+    trainer = Trainer(small(tmp_path, steps=None, epochs=2, batch_size=1250))
+    loss = "g_loss" if player == "generator" else "d_loss"
+    plain, calls = getattr(trainer, loss), []
+
+    def breaks_in_the_second_epoch(*logits):
+        calls.append(1)
+        return plain(*logits) * (1.0 if len(calls) <= 7 else float("nan"))
+
+    setattr(trainer, loss, breaks_in_the_second_epoch)
+    with pytest.raises(TrainingFailed, match=rf"the {player}'s loss is nan at step 8, epoch 2.*--lr.*epoch 1"):
+        trainer.run()
+    run = mg.gan.load(tmp_path)
+    assert np.isfinite(run.sample(4)).all()
+    assert not (tmp_path / "samples-002.png").exists()
+
+
+def test_ctrl_c_leaves_the_last_epochs_files_whole(tmp_path):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    Trainer(small(whole, steps=4, batch_size=1250)).run()
+    trainer = Trainer(small(stopped, steps=None, epochs=3, batch_size=1250))
+    plain, calls = trainer.step, []
+
+    def interrupted():
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return plain()
+
+    trainer.step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    a, b = content(whole), content(stopped)
+    assert a.keys() == b.keys()
+    assert all(a[name] == b[name] for name in a if name != "config.json")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    files.write(target, "old")
+
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write(target, "new")
+    assert content(tmp_path) == {"file": b"old"}
+
+
+def test_a_batch_larger_than_the_data_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(RunError, match="a batch of 5001 is larger than the data, 5000 images"):
+        Trainer(small(tmp_path / "run", batch_size=5001))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("epochs", 0, "epochs must be at least 1, got 0"),
+        ("steps", -1, "steps must be at least 1"),
+        ("batch_size", 0, "batch_size must be at least 1"),
+        ("lr", 0.0, "lr must be above 0"),
+        ("lr", float("nan"), "lr must be above 0"),
+        ("lr_d", -1.0, "lr_d must be above 0"),
+        ("smoothing", 0.0, "smoothing must be above 0"),
+        ("smoothing", 1.5, "smoothing must be above 0 and at most 1"),
+        ("seed", -1, "seed must be at least 0"),
+        ("loss", "hinge-ish", "loss must be one of non-saturating, minimax"),
+        ("model", "vae", "model must be one of gan, dcgan"),
+    ],
+)
+def test_settings_that_make_no_sense_are_named(field, value, message):
+    with pytest.raises(RunError, match=message):
+        replace(PRESETS["gan"], **{field: value})
+
+
+@pytest.fixture
+def run(tmp_path):
+    Trainer(small(tmp_path, steps=1)).run()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("config.json", None, "is not a run: it has no config.json"),
+        ("config.json", b"{", r"config\.json is damaged"),
+        ("config.json", b'{"model": "gan", "future": 1}', r"config\.json is damaged or of another version"),
+        ("config.json", b'{"model": "vae"}', r"config\.json is damaged or of another version"),
+        ("generator.safetensors", None, r"has no generator\.safetensors yet"),
+        ("generator.safetensors", b"", r"generator\.safetensors is damaged"),
+        ("generator.safetensors", b"truncated", r"generator\.safetensors is damaged"),
+    ],
+)
+def test_a_damaged_run_is_named(run, name, damage, message):
+    (run / name).unlink() if damage is None else (run / name).write_bytes(damage)
+    with pytest.raises(RunError, match=message):
+        mg.gan.load(run)
+
+
+def test_the_weights_of_another_model_are_refused(run):
+    text = (run / "config.json").read_text().replace('"gan"', '"dcgan"')
+    (run / "config.json").write_text(text)
+    with pytest.raises(RunError, match="is missing"):
+        mg.gan.load(run)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RunError, match="is not a run"):
+        mg.gan.load(tmp_path / "nowhere")

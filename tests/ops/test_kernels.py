@@ -1,0 +1,111 @@
+"""What the NumPy backend computes in its own way equals the plain form: kernels, and fused gradient rules."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+from support import arriving_at, arriving_laid_out, assert_close, gamma, laid_out, positive, rngs
+
+from minigan.autodiff.registry import OPS, raw_ops
+from minigan.backends.base import Backend
+from minigan.backends.numpy import BLOCK, NUMPY
+from minigan.backends.plain import PlainKernels
+
+from .cases import CASES, longest
+
+PLAIN = Backend("plain", np, np.ndarray)  # the array module, and the plain kernels untouched
+WITHOUT_AN_OP = {"adam"}
+PRECISIONS = st.sampled_from(["float32", "float64"])
+
+data = st.data()
+
+
+def drawn(data, rng, name, dtype):
+    """A call in this precision, in any memory layout, and how far two orders of summation may lie apart."""
+    call = data.draw(CASES[name]).map(lambda a: laid_out(data.draw, a.astype(dtype), rng))
+    # n roundings, and conditions in these ranges of values stay below 8
+    return call, 8 * gamma(longest(call, []) + 2, dtype)
+
+
+def test_every_kernel_without_an_op_is_compared_here():
+    table = {name for name in vars(PlainKernels) if not name.startswith("_") and callable(getattr(PlainKernels, name))}
+    used = {name for op in OPS.values() for name in op.kernel.__code__.co_names}
+    own = table & set(vars(type(NUMPY)))
+    assert own - used == WITHOUT_AN_OP, "a kernel that no op calls by name needs a test of its own"
+
+
+# astype and to are about dtypes and backends; no kernel is behind them
+@pytest.mark.parametrize("name", sorted(set(CASES) - {"astype", "to"}))
+@given(data, rngs, PRECISIONS)
+def test_kernels_equal_the_plain_ones(name, data, rng, dtype):
+    call, bound = drawn(data, rng, name, dtype)
+    results = [OPS[name].kernel(xp, *call.arguments(), **call.attributes) for xp in (NUMPY, PLAIN)]
+    for own, plain in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
+        assert_close(own, plain, bound)
+        assert own.dtype == plain.dtype
+
+
+every_fast_rule = pytest.mark.parametrize(("name", "inputs"), sorted(NUMPY.fast_rules))
+
+
+def fast_and_plain(name, inputs, call, arriving):
+    """What the fast rule gives for a call, None where it declines, and what the plain rule gives."""
+    op = OPS[name]
+    (rule,) = (r for r in op.rules if r.inputs == inputs)
+    outputs = op.kernel(NUMPY, *call.arguments(), **call.attributes)
+    arrays = dict(zip(op.inputs, call.arguments(), strict=True))
+    values = arrays | dict(zip(op.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
+    values |= op.attributes | call.attributes | {f"{x}_shape": np.shape(a) for x, a in arrays.items()}
+    values |= {f"d{y}": None for y in op.outputs}
+    values |= {f"d{op.outputs[i]}": g for i, g in zip(call.reads, arriving, strict=True)}
+    fast = NUMPY.fast_rules[name, inputs](NUMPY, *rule.pick(values))
+    return fast, rule.function(raw_ops(PLAIN), *rule.pick(values))
+
+
+@every_fast_rule
+@given(data, rngs, PRECISIONS)
+def test_fast_rules_equal_the_plain_ones(name, inputs, data, rng, dtype):
+    call, bound = drawn(data, rng, name, dtype)
+    arriving = [arriving_laid_out(data.draw, g, rng) for g in arriving_at(call, rng)]
+    fast, plain = fast_and_plain(name, inputs, call, arriving)
+    if fast is not None:
+        both = ((fast,), (plain,)) if len(inputs) == 1 else (fast, plain)
+        for x, own, reference in zip(inputs, *both, strict=True):
+            if x in call.variables:
+                assert_close(own, reference, bound)
+                assert own.dtype == reference.dtype == np.dtype(dtype)
+
+
+@every_fast_rule
+def test_no_fast_rule_always_declines(name, inputs):
+    """It may for rare settings; then the plain rule serves."""
+
+    def served(call):
+        return fast_and_plain(name, inputs, call, arriving_at(call, np.random.default_rng(0)))[0] is not None
+
+    find(CASES[name], served, settings=settings(database=None, phases=[Phase.generate]), random=random.Random(0))
+
+
+@given(
+    rngs,
+    PRECISIONS,
+    st.sampled_from([1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3]),
+    st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.9)]),
+    st.sampled_from([1, 2, 1000]),
+)
+def test_adam_equals_the_plain_one(rng, dtype, size, betas, step):
+    value, grad, m = (rng.standard_normal(size).astype(dtype) for _ in range(3))
+    v = positive(rng, (size,)).astype(dtype)
+    results = []
+    for xp in (NUMPY, PLAIN):
+        state = [a.copy() for a in (value, m, v)]
+        given_grad = grad.copy()
+        assert xp.adam(state[0], given_grad, *state[1:], 1e-3, betas, 1e-8, step) is None
+        np.testing.assert_array_equal(given_grad, grad)
+        results.append(state)
+    for own, plain in zip(*results, strict=True):
+        assert_close(own, plain, 8 * np.finfo(dtype).eps)  # the same eight operations, in another order
+        assert own.dtype == np.dtype(dtype)
+    assert not np.array_equal(results[0][0], value)

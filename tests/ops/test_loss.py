@@ -1,0 +1,62 @@
+"""Binary cross-entropy on logits: the textbook's formula where that can be computed, and both tails where it cannot."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import assert_close, run
+
+import minigan as mg
+from minigan.errors import ShapeError
+
+from .cases import CASES
+
+BOUND = 1e-14  # means of at most 27 terms, each of some ten roundings
+
+
+@given(st.data())
+def test_textbook(data):
+    """Values, and gradients by the logits and by targets of either shape."""
+    call = data.draw(CASES["bce_with_logits"])
+    x, target = call.inputs["x"], call.inputs["target"]
+    p = 1 / (1 + np.exp(-x))
+    (y,), grads = run(call, [np.array(1.0)])
+    assert_close(y, np.asarray(np.mean(-target * np.log(p) - (1 - target) * np.log(1 - p))), BOUND)
+    assert_close(grads[0], (p - target) / x.size, BOUND)
+    for dtarget in grads[1:]:
+        each = -x / x.size
+        assert_close(dtarget, each if target.shape == x.shape else np.asarray(each.sum()), BOUND)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("target", "loss", "slopes"), [(0.0, [0, 1e4], [0, 1]), (1.0, [1e4, 0], [-1, 0])])
+def test_far_tails_neither_overflow_nor_warn(target, loss, slopes, dtype):
+    for i, value in enumerate((-1e4, 1e4)):
+        x = mg.tensor(np.array([value], dtype), requires_grad=True)
+        y = mg.ops.bce_with_logits(x, target)
+        dx = mg.grad(y, x, create_graph=True)
+        assert y.item() == loss[i]
+        assert dx.item() == slopes[i]
+        assert mg.grad(dx, x).item() == 0
+        assert y.dtype == dx.dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize(("logit", "target"), [(40.0, 1.0), (-40.0, 0.0)])
+def test_a_confident_logit_keeps_its_loss(logit, target):
+    y = mg.ops.bce_with_logits(np.array([logit]), target)
+    np.testing.assert_allclose(y.item(), np.exp(-40.0), rtol=1e-15)  # log(1 + e) is e there, to a few roundings
+
+
+@given(st.data())
+def test_a_number_is_a_target_for_every_logit(data):
+    call = data.draw(CASES["bce_with_logits"])
+    x = call.inputs["x"]
+    for target in (0.9, np.float32(0.5), 1):
+        number, array = mg.ops.bce_with_logits(x, target), mg.ops.bce_with_logits(x, np.full(x.shape, target, x.dtype))
+        assert_close(number.data, array.data, BOUND)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 1), (1, 2, 3)])
+def test_a_target_does_not_broadcast(shape):
+    with pytest.raises(ShapeError, match=r"logits' shape \(2, 3\)"):
+        mg.ops.bce_with_logits(np.zeros((2, 3)), np.zeros(shape))

@@ -1,0 +1,31 @@
+"""Reductions: values as NumPy's, and what their gradients sum to."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import arriving_at, assert_close, rngs, run
+
+from .cases import CASES
+
+data = st.data()
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var"])
+@given(data)
+def test_values(name, data):
+    call = data.draw(CASES[name])
+    x = call.inputs["x"]
+    assert_close(call(x)[0].data, np.asarray(getattr(np, name)(x, **call.attributes)), 1e-15)  # the same routine
+
+
+@given(data, rngs)
+def test_what_gradients_sum_to(data, rng):
+    """A mean hands out what arrives in equal parts; a variance does not see a shift, so its gradients cancel."""
+    for name, handed_out in (("mean", 1.0), ("var", 0.0)):
+        call = data.draw(CASES[name])
+        arriving = arriving_at(call, rng)
+        _, (dx,) = run(call, arriving)
+        axis = call.attributes["axis"]
+        kept = np.sum(dx, axis=axis, keepdims=call.attributes["keepdims"])
+        assert_close(np.asarray(kept), handed_out * arriving[0], 1e-13)  # 27 terms of size 10 in another order

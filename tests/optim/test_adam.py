@@ -1,0 +1,153 @@
+"""Adam against its definition, and what every optimiser owes its parameters."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigan as mg
+from minigan.errors import DTypeError, InPlaceChange, ShapeError
+
+
+def reference(value, grads, lr, betas, eps, weight_decay):
+    """Algorithm 1 of Kingma and Ba (2015), line by line."""
+    m, v = np.zeros_like(value), np.zeros_like(value)
+    for t, g in enumerate(grads, start=1):
+        g = g + weight_decay * value
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+        value = value - lr * m_hat / (np.sqrt(v_hat) + eps)
+    return value
+
+
+def give(parameter, gradient):
+    parameter.grad = mg.tensor(gradient)
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=4),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.9)]),
+    st.sampled_from([0.0, 0.1]),
+)
+def test_adam_is_algorithm_1(shapes, seed, betas, weight_decay):
+    rng = np.random.default_rng(seed)
+    starts = [rng.normal(size=s) for s in shapes]
+    grads = [[rng.normal(size=s) for s in shapes] for _ in range(4)]
+    params = [mg.tensor(s, requires_grad=True) for s in starts]
+    opt = mg.optim.Adam(params, lr=0.01, betas=betas, eps=1e-8, weight_decay=weight_decay)
+    for step in grads:
+        for p, g in zip(params, step, strict=True):
+            give(p, g)
+        opt.step()
+    for i, p in enumerate(params):
+        expected = reference(starts[i], [step[i] for step in grads], 0.01, betas, 1e-8, weight_decay)
+        # a dozen float64 operations a step, in another order, on values of order 1
+        np.testing.assert_allclose(p.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_long_parameters_cross_the_blocks_of_the_fast_kernel():
+    rng = np.random.default_rng(0)
+    start, grads = rng.normal(size=40_000), rng.normal(size=(3, 40_000))
+    p = mg.tensor(start, requires_grad=True)
+    opt = mg.optim.Adam([p], lr=0.1)
+    for g in grads:
+        give(p, g)
+        opt.step()
+    # as above
+    np.testing.assert_allclose(p.numpy(), reference(start, grads, 0.1, (0.9, 0.999), 1e-8, 0.0), rtol=1e-12, atol=1e-12)
+
+
+def test_a_parameter_without_a_gradient_stays_and_its_count_too():
+    a, b = (mg.tensor([1.0, 2.0], requires_grad=True) for _ in "ab")
+    opt = mg.optim.Adam([a, b], lr=0.1)
+    give(a, [1.0, 1.0])
+    opt.step()
+    np.testing.assert_array_equal(b.numpy(), [1.0, 2.0])
+    opt.zero_grad()
+    assert a.grad is None
+    give(b, [1.0, 1.0])
+    opt.step()  # b's first step, so its bias correction is that of step 1: the whole learning rate
+    np.testing.assert_allclose(b.numpy(), [0.9, 1.9], rtol=1e-6)  # float32 rounding
+    assert opt.state_dict()["steps"] == [1, 1]
+
+
+def test_parameters_keep_their_identity_and_layout_of_gradients_does_not_matter():
+    w = mg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    array_before = w.numpy().copy()
+    opt = mg.optim.Adam([w], lr=0.1)
+    np.testing.assert_array_equal(w.numpy(), array_before)
+    w.grad = mg.tensor(np.asfortranarray(np.array([[1.0, -1, 1], [-1, 1, -1]])), copy=False)
+    opt.step()
+    np.testing.assert_allclose(w.numpy(), array_before - 0.1 * np.array([[1, -1, 1], [-1, 1, -1]]), rtol=1e-6)
+
+
+def test_an_array_that_was_replaced_is_taken_up_again():
+    w = mg.tensor([1.0, 2.0], requires_grad=True)
+    opt = mg.optim.Adam([w], lr=0.1)
+    w.data = np.array([5.0, 5.0], "float32")
+    give(w, [1.0, 1.0])
+    opt.step()
+    np.testing.assert_allclose(w.numpy(), [4.9, 4.9], rtol=1e-6)
+
+
+@given(st.integers(0, 5), st.integers(1, 5))
+def test_a_state_dict_continues_a_run_exactly(before, after):
+    def run(opt, w, steps):
+        for _ in range(steps):
+            opt.zero_grad()
+            (w * w * w).sum().backward()
+            opt.step()
+
+    w = mg.tensor([1.0, -2.0, 3.0], requires_grad=True)
+    opt = mg.optim.Adam([w], lr=0.05)
+    run(opt, w, before)
+    twin = mg.tensor(w.numpy(), requires_grad=True)
+    other = mg.optim.Adam([twin])
+    other.load_state_dict(opt.state_dict())
+    run(opt, w, after)
+    run(other, twin, after)
+    np.testing.assert_array_equal(w.numpy(), twin.numpy())
+
+
+def test_a_step_between_forward_and_backward_is_caught():
+    w = mg.tensor([1.0], requires_grad=True, name="w")
+    opt = mg.optim.Adam([w])
+    loss = (w * w).sum()
+    give(w, [1.0])
+    opt.step()
+    with pytest.raises(InPlaceChange, match=r"Adam\.step\(\) on 'w'"):
+        loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: mg.optim.Adam([]), ValueError, "no parameters"),
+        (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)] * 2), ValueError, "twice"),
+        (lambda: mg.optim.Adam([mg.tensor([1.0])]), DTypeError, "require a gradient"),
+        (lambda: mg.optim.Adam([np.ones(3)]), DTypeError, "leaf Tensors"),
+        (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)], lr=-1), ValueError, "lr=-1"),
+        (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)], betas=(0.9, 1.0)), ValueError, "betas"),
+        (
+            lambda: mg.optim.Adam(
+                [mg.tensor([1.0], requires_grad=True), mg.tensor(np.ones(2), requires_grad=True)]
+            ),
+            DTypeError,
+            "one dtype",
+        ),
+    ],
+)
+def test_mistakes_are_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_state_of_other_parameters_is_refused():
+    opt = mg.optim.Adam([mg.tensor([1.0, 2.0], requires_grad=True)])
+    other = mg.optim.Adam([mg.tensor([1.0], requires_grad=True)])
+    with pytest.raises(ShapeError, match="other parameters"):
+        opt.load_state_dict(other.state_dict())
+    with pytest.raises(ShapeError, match="must have"):
+        opt.load_state_dict({})

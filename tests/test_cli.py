@@ -1,0 +1,111 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import minigan as mg
+
+MINIGAN = [sys.executable, "-c", "from minigan.cli import main; main()"]
+TINY = ["--steps", "2", "--batch-size", "8"]
+
+
+def minigan(*args, cwd):
+    result = subprocess.run([*MINIGAN, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=120)
+    return result.returncode, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One tiny run that the other commands read."""
+    folder = tmp_path_factory.mktemp("cli")
+    code, out, err = minigan("train", "dcgan", *TINY, "--seed", 3, cwd=folder)
+    assert (code, err) == (0, "")  # quiet where there is no terminal
+    assert "runs/dcgan" in out
+    return folder / "runs" / "dcgan"
+
+
+def test_the_version():
+    assert minigan("--version", cwd=".")[:2] == (0, f"minigan {mg.__version__}\n")
+
+
+def test_options_reach_config_json(run):
+    config = json.loads((run / "config.json").read_text())
+    assert config["model"] == "dcgan"
+    assert (config["steps"], config["batch_size"], config["seed"]) == (2, 8, 3)
+
+
+def test_samples_as_numbers_and_as_a_picture(run, tmp_path):
+    assert minigan("sample", run, "--n", 5, "--seed", 1, "--out", "s.npz", cwd=tmp_path)[0] == 0
+    images = np.load(tmp_path / "s.npz")["images"]
+    np.testing.assert_array_equal(images, mg.gan.load(run).sample(5, seed=1))
+    assert minigan("sample", run, "--n", 9, "--out", "s.png", cwd=tmp_path)[0] == 0
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    code, _, err = minigan("sample", run, "--out", "s.png", cwd=tmp_path)
+    assert code == 2
+    assert "s.png exists" in err
+    assert minigan("sample", run, "--out", "s.png", "--force", cwd=tmp_path)[0] == 0
+
+
+def test_eval_prints_shares_and_fails_below_the_bar(run, tmp_path):
+    code, out, _ = minigan("eval", run, "--n", 50, cwd=tmp_path)
+    assert code == 0
+    assert "the rarest class is" in out
+    code, _, err = minigan("eval", run, "--n", 50, "--min-share", 0.2, cwd=tmp_path)  # ten classes can't all have a fifth
+    assert code == 1
+    assert "asked for were 20.0%" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["train", "dcgan", "--batch-size", "9999"], "larger than the data"),
+        (["train", "dcgan", "--epochs", "0"], "epochs must be at least 1"),
+        (["train", "dcgan", "--lr", "fast"], "--lr"),
+        (["train", "vae"], "vae"),
+        (["sample", "nowhere"], "nowhere is not a run"),
+        (["sample", "nowhere", "--out", "s.gif"], ".png or .npz"),
+        (["eval", "nowhere"], "nowhere is not a run"),
+        (["paint"], "paint"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_code_2(args, message, tmp_path):
+    code, _, err = minigan(*args, cwd=tmp_path)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_second_run_in_the_same_folder_is_refused(run):
+    code, _, err = minigan("train", "dcgan", *TINY, cwd=run.parent.parent)
+    assert code == 2
+    assert err.strip().startswith("minigan: error: runs/dcgan holds a run already")
+    assert err.count("\n") == 1
+
+
+def test_ctrl_c_says_so_and_leaves_whole_files(tmp_path):
+    process = subprocess.Popen(
+        [*MINIGAN, "train", "gan", "--batch-size", "1000", "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    second = tmp_path / "run" / "samples-002.png"
+    deadline = time.monotonic() + 100
+    while not second.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip() == "minigan: stopped; the files of the last whole epoch are kept"
+    assert not list((tmp_path / "run").glob(".*"))
+    assert np.isfinite(mg.gan.load(tmp_path / "run").sample(4)).all()
+    assert all(json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
