@@ -79,7 +79,7 @@ def test_the_reader_of_imports_sees_every_form():
     source = """
 import numpy as np, minigan.ops
 from minigan import nn
-from minigan.autodiff.op import op
+from minigan.autodiff.protocol import op
 from . import b
 from ..backends import of
 if TYPE_CHECKING:
@@ -88,6 +88,6 @@ def f():
     import scipy.stats
 """
     assert modules(source, "minigan.gan.deep") == {
-        "numpy", "minigan.ops", "minigan.nn", "minigan.autodiff.op", "minigan.gan.deep", "minigan.gan.backends",
+        "numpy", "minigan.ops", "minigan.nn", "minigan.autodiff.protocol", "minigan.gan.deep", "minigan.gan.backends",
         "scipy.stats",
     }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from minigan.autodiff.graph import reachable, total, walk
 from minigan.autodiff.registry import OPS
 from minigan.autodiff.tensor import Tensor, wrap
-from minigan.autodiff.trace import Cause, mode, place
+from minigan.autodiff.trace import Cause, mode, place, recording
 from minigan.errors import MissingGradient, ShapeError
 
 
@@ -48,38 +48,34 @@ def grad(
         FreedGraph: an earlier pass freed what this one needs.
         ShapeError: an output is not a scalar and no gradient for it was given.
     """
-    outs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    ins = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    outs = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
+    ins = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     for t in (*outs, *ins):
         if not isinstance(t, Tensor):
             raise TypeError(f"grad() differentiates Tensors by Tensors, got {type(t).__name__}; make it with minigan.tensor")
-    given = grad_outputs if isinstance(grad_outputs, (tuple, list)) and not isinstance(outputs, Tensor) else (grad_outputs,)
-    given = tuple(given) if grad_outputs is not None else (None,) * len(outs)
+    if grad_outputs is None:
+        given: tuple[Any, ...] = (None,) * len(outs)
+    else:
+        given = (grad_outputs,) if isinstance(outputs, Tensor) else tuple(grad_outputs)
     if len(given) != len(outs):
         raise ShapeError(f"grad() got {len(given)} grad_outputs for {len(outs)} outputs")
 
     pairs = [(t, g) for t, g in zip(outs, given, strict=True) if t._tracked]
-    before, mode.enabled = mode.enabled, mode.enabled or create_graph
-    try:
+    with recording(mode.enabled or create_graph):
         seeds = [_arriving(t, g, "grad", create_graph) for t, g in pairs]
         retain = create_graph if retain_graph is None else retain_graph
         found = walk([t._edge or t for t, _ in pairs], seeds, ins, create_graph, retain)
-    finally:
-        mode.enabled = before
-    by_id = {}
-    results = []
-    for t, g in found:
-        by_id[id(t)] = g
-    arrived = iter(found)
+    reached, arrived = {id(t) for t, _ in found}, iter(found)
+    results: list[Tensor | None] = []
     for t in ins:
-        if id(t) not in by_id:
-            if not allow_unused:
-                raise MissingGradient(f"grad(): {_missing(t, outs)}; allow_unused=True gives None instead")
+        if id(t) in reached:
+            g = next(arrived)[1]
+            results.append(g if create_graph else wrap(g, None, [0, None], None))
+        elif allow_unused:
             results.append(None)
-            continue
-        g = next(arrived)[1]
-        results.append(g if create_graph else wrap(g, None, [0, None], None))
-    return results[0] if isinstance(inputs, Tensor) else tuple(results)
+        else:
+            raise MissingGradient(f"grad(): {_missing(t, outs)}; allow_unused=True gives None instead")
+    return tuple(results) if isinstance(inputs, (tuple, list)) else results[0]
 
 
 def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[..., Any]]:
@@ -94,7 +90,8 @@ def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[..., 
         depend on an input; it may be called again.
     """
     xs = tuple(_leaf(x) for x in inputs)
-    y = function(*xs)
+    with recording(True):
+        y = function(*xs)
     ys = y if isinstance(y, tuple) else (y,)
 
     def pullback(*dy: Any) -> Any:
@@ -124,7 +121,8 @@ def jvp(function: Callable[..., Any], inputs: Any, tangents: Any) -> tuple[Any, 
     if len(given) != len(along):
         raise ShapeError(f"jvp() got {len(along)} tangents for {len(given)} inputs")
     xs = tuple(_leaf(x) for x in given)
-    y = function(*xs)
+    with recording(True):
+        y = function(*xs)
     ys = y if isinstance(y, tuple) else (y,)
     dummies = tuple(_zeros(t, requires_grad=True) for t in ys)
     back = grad(ys, xs, dummies, create_graph=True, allow_unused=True)
@@ -146,7 +144,9 @@ def hvp(function: Callable[..., Tensor], x: Any, v: Any) -> Tensor:
         v: of x's shape.
     """
     leaf = _leaf(x)
-    (first,) = grad([function(leaf)], [leaf], create_graph=True, allow_unused=True)
+    with recording(True):
+        y = function(leaf)
+    first = grad(y, leaf, create_graph=True, allow_unused=True)
     if first is None or not first._tracked:
         return _zeros(leaf)
     return _or_zeros(grad(first, leaf, v, allow_unused=True), leaf)

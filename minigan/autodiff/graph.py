@@ -14,7 +14,7 @@ from minigan.backends import Backend, by_type, storage
 from minigan.errors import FreedGraph, GraphError, InPlaceChange, RuleError
 
 if TYPE_CHECKING:
-    from minigan.autodiff.op import Plan, Rule
+    from minigan.autodiff.protocol import Plan, Rule
 
 _number = count()
 _creation = attrgetter("number")
@@ -109,11 +109,13 @@ class Traced:
         versions = {name: version for name, version, _ in node.kept}
         for name, i in plan.inputs:
             if plan.packed:
-                values[name] = tuple(self._input(v, r, [0, None]) for v, r in zip(values[name], node.routes, strict=True))
+                counters = [version for _, version, _ in node.kept]
+                values[name] = tuple(map(self._input, values[name], node.routes, counters))
             elif name in versions:  # else a number, or an array that was given as it is
                 values[name] = self._input(values[name], node.routes[i], versions[name])
         for name, i in plan.outputs:
-            values[name] = wrap(values[name], (node, i), versions[name], None)
+            if values[name].dtype.kind == "f":  # others are constants, and stay arrays
+                values[name] = wrap(values[name], (node, i), versions[name], None)
         return values
 
     def _input(self, value: Any, route: Any, version: Version) -> Tensor:
@@ -244,7 +246,7 @@ def _apply(
             raise RuleError(f"it must return {len(positions)} gradients in a tuple, got {type(result).__name__}")
         results = []
         for i, gradient in zip(positions, result, strict=True):
-            if gradient is not None and i in live:
+            if i in live:
                 results.append((i, _fitted(engine, node, i, gradient)))
     except GraphError:
         raise
@@ -261,6 +263,8 @@ def _apply(
 def _fitted(engine: Raw | Traced, node: Node, i: int, gradient: Any) -> Any:
     """A rule's result in its input's shape and dtype: broadcasting is summed here, once, and only for ops that declare it."""
     _, shape, dtype = node.routes[i]
+    if gradient is None:
+        raise RuleError("it returned None where a gradient is wanted; is a return missing?")
     gradient = engine.settled(gradient, node)
     if gradient.shape != shape:
         if not node.plan.op.broadcasts:
@@ -281,7 +285,7 @@ def _is_fresh(engine: Raw | Traced, gradient: Any, arguments: tuple[Any, ...], r
                 return False
     if len(results) > 1 and sum(storage(engine.data(g)) is root for _, g in results) > 1:
         return False
-    return array is root or 0 not in array.strides
+    return array is root or (0 not in array.strides and getattr(array.flags, "writeable", True))
 
 
 def _send(engine: Raw | Traced, arrived: dict[Any, list[Any]], edge: Any, gradient: Any, fresh: bool) -> None:

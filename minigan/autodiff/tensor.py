@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 from minigan import backends
@@ -77,10 +77,10 @@ class Tensor:
         name: a name for messages, or None.
     """
 
-    __slots__ = ("data", "grad", "name", "_tracked", "_edge", "_version", "_cause", "__weakref__")
+    __slots__ = ("data", "_grad", "name", "_tracked", "_edge", "_version", "_cause", "__weakref__")
 
     data: Any
-    grad: Tensor | None
+    _grad: Tensor | None
     name: str | None
     _tracked: bool
     _edge: tuple[Any, int] | None  # the node that made this, and which of its outputs it is
@@ -90,7 +90,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> None:
         source = data if isinstance(data, Tensor) else None
         self.data = backends.to_array(data if source is None else source.data, copy)
-        self.grad, self.name, self._edge = None, name, None
+        self._grad, self.name, self._edge = None, name, None
         self._version: Version = [0, None] if copy or source is None else source._version
         self._cause = Cause("tensor()", caller()) if source is not None and source._tracked else None
         self._tracked = False
@@ -143,6 +143,16 @@ class Tensor:
         if not value and self._edge is not None:
             raise GraphError("the result of an op keeps its gradient; use x.detach() for a constant with the same values")
         self._tracked = bool(value)
+
+    @property
+    def grad(self) -> Tensor | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (not isinstance(value, Tensor) or value.shape != self.shape):
+            raise ShapeError(f"grad must be None or a Tensor of shape {self.shape}, got {value!r:.80}")
+        self._grad = value
 
     def item(self) -> Any:
         """The only element, as a Python number."""
@@ -255,6 +265,9 @@ class Tensor:
     def __int__(self) -> int:
         return int(self.item())
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("a tensor with no axes has no length")
@@ -280,7 +293,7 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> Tensor:
         parts = index if isinstance(index, tuple) else (index,)
-        plain = tuple(i.data if isinstance(i, Tensor) else i for i in parts)
+        plain = tuple(i.data.copy() if isinstance(i, Tensor) else i for i in parts)
         return OPS["getitem"](self, index=plain)  # type: ignore[no-any-return]
 
     def reshape(self, *shape: Any) -> Tensor:
@@ -313,7 +326,7 @@ def tensor(data: Any, requires_grad: bool = False, name: str | None = None, copy
 def wrap(data: Any, edge: tuple[Any, int] | None, version: Version, cause: Cause | None) -> Tensor:
     """A Tensor around an array that an op made."""
     tensor = _new(Tensor)
-    tensor.data, tensor.grad, tensor.name = data, None, None
+    tensor.data, tensor._grad, tensor.name = data, None, None
     tensor._edge, tensor._tracked = edge, edge is not None
     tensor._version, tensor._cause = version, cause
     return tensor

@@ -48,21 +48,33 @@ class Cause(NamedTuple):
 
 
 class _Mode(threading.local):
-    enabled = True
+    def __init__(self) -> None:
+        self.enabled = True
+        self.before: list[bool] = []
+
+
+class recording:
+    """A block in which ops are recorded, or not; the state before comes back at its end, in each thread its own."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+    def __enter__(self) -> None:
+        mode.before.append(mode.enabled)
+        mode.enabled = self.enabled
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        mode.enabled = mode.before.pop()
 
 
 mode = _Mode()
 
 
-class no_grad:
-    """``with mg.no_grad():`` records nothing inside the block; also a decorator."""
+class no_grad(recording):
+    """``with mg.no_grad():`` records nothing inside the block; ``@mg.no_grad()`` makes it a decorator."""
 
-    def __enter__(self) -> None:
-        self._before: list[bool] = [*getattr(self, "_before", []), mode.enabled]
-        mode.enabled = False
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        mode.enabled = self._before.pop()
+    def __init__(self) -> None:
+        super().__init__(False)
 
     def __call__(self, function: Any) -> Any:
         @wraps(function)

@@ -17,7 +17,7 @@ __all__ = ["Backend", "SCALARS", "backend", "current", "get", "of", "set_backend
 SCALARS = (bool, int, float, np.generic)
 _by_name: dict[str, Backend] = {"numpy": NUMPY}
 by_type: dict[type, Backend] = {np.ndarray: NUMPY}
-_current = NUMPY
+_current: Backend = NUMPY
 
 
 def get(name: str) -> Backend:
@@ -68,13 +68,16 @@ def to_array(data: Any, copy: bool = True) -> Any:
     home = of(data)
     if home is None:
         try:
-            data = np.asarray(data, dtype=np.float32)
+            array = np.asarray(data)
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"it holds {array.dtype}")
         except (TypeError, ValueError) as error:
             raise DTypeError(
-                f"cannot make an array of numbers from {type(data).__name__}: {error}; "
+                f"cannot make an array of numbers from {type(data).__name__} {data!r:.60}: {error}; "
                 "give a number, an array, or lists of numbers that are equally long"
             ) from None
-        return data if _current is NUMPY else _current.from_host(data)
+        array = array.astype(np.float32)
+        return array if _current is NUMPY else _current.from_host(array)
     if type(data) is not home.array_type:
         data = home.asarray(data)  # a subclass (matrix, memmap) becomes a plain array
     if data.dtype.kind not in "fiub":

@@ -33,6 +33,11 @@ class Backend(PlainKernels):
         setattr(self, name, value)  # the next look-up finds it without coming here
         return value
 
+    def __reduce__(self) -> Any:  # a copy of a Tensor stays on the same backend
+        from minigan.backends import get
+
+        return get, (self.name,)
+
     def __repr__(self) -> str:
         return f"<minigan backend {self.name}>"
 

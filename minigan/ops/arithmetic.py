@@ -91,7 +91,8 @@ def _(F, dy, a, b):
 
 @pow.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y \, y \, \log a")
 def _(F, dy, y, a):
-    return dy * y * F.log(F.where(a == 0, 1.0, a))  # 0^b is flat in b
+    base = F.where(a == 0, 1.0, a) + 0 * dy  # 0^b is flat in b; a number takes the dtype of dy
+    return dy * y * F.log(base)
 
 
 @op(broadcasts=True)

@@ -55,6 +55,21 @@ def large_side(size, kernel, stride, padding, output_padding, dilation):
     return tuple(sides)
 
 
+def _rest(large, small, weight, stride, padding, dilation):
+    """Rows and columns of the large side that follow the last window: a transposed convolution's output_padding."""
+    return tuple(
+        large[i] - ((small[i] - 1) * stride[i - 2] - 2 * padding[i - 2] + dilation[i - 2] * (weight[i] - 1) + 1)
+        for i in (2, 3)
+    )
+
+
+def _cropped(F, y, shape):
+    """A convolution's output without the windows that only output_padding made room for."""
+    if y.shape == shape:
+        return y
+    return F.getitem(y, index=(slice(None), slice(None), slice(0, shape[2]), slice(0, shape[3])))
+
+
 def _check(x, weight, bias, groups, x_axis):
     """Ranks and channels. `x_axis`: which axis of the weight faces x, 1 for a convolution and 0 for its transpose."""
     if x.ndim != 4 or weight.ndim != 4:
@@ -82,9 +97,7 @@ def conv2d(xp, x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=
     "x", formula=r"\partial L/\partial x = \operatorname{conv\_transpose2d}(\partial L/\partial y, \mathit{weight})"
 )
 def _(F, dy, weight, x_shape, stride, padding, dilation, groups):
-    s, p, d = _settings(stride, padding, dilation)
-    covered = large_side(dy.shape[2:], weight.shape[2:], s, p, (0, 0), d)
-    rest = (x_shape[2] - covered[0], x_shape[3] - covered[1])  # rows that no window reached
+    rest = _rest(x_shape, dy.shape, weight.shape, *_settings(stride, padding, dilation))
     return F.conv_transpose2d(
         dy, weight, stride=stride, padding=padding, output_padding=rest, groups=groups, dilation=dilation
     )
@@ -120,20 +133,11 @@ def conv_transpose2d(xp, x, weight, bias=None, *, stride=1, padding=0, output_pa
     return y if bias is None else y + bias[:, None, None]
 
 
-def _covered(F, dy, x_shape, kernel, stride, padding, dilation):
-    """dy without the rows that a window would reach only because of output_padding."""
-    h, w = large_side(x_shape[2:], kernel, *_settings(stride, padding, dilation)[:2], (0, 0), _pair("dilation", dilation, 1))
-    if dy.shape[2:] == (h, w):
-        return dy
-    return F.getitem(dy, index=(slice(None), slice(None), slice(0, h), slice(0, w)))
-
-
 @conv_transpose2d.gradient(
     "x", formula=r"\partial L/\partial x = \operatorname{conv2d}(\partial L/\partial y, \mathit{weight})"
 )
 def _(F, dy, weight, x_shape, stride, padding, dilation, groups):
-    dy = _covered(F, dy, x_shape, weight.shape[2:], stride, padding, dilation)
-    return F.conv2d(dy, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return _cropped(F, F.conv2d(dy, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), x_shape)
 
 
 @conv_transpose2d.gradient(
@@ -141,7 +145,6 @@ def _(F, dy, weight, x_shape, stride, padding, dilation, groups):
     formula=r"\partial L/\partial \mathit{weight} = \operatorname{conv2d\_weight\_grad}(\partial L/\partial y, x)",
 )
 def _(F, dy, x, weight_shape, stride, padding, dilation, groups):
-    dy = _covered(F, dy, x.shape, weight_shape[2:], stride, padding, dilation)
     return F.conv2d_weight_grad(
         dy, x, kernel=weight_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     )
@@ -165,9 +168,7 @@ def conv2d_weight_grad(xp, x, g, *, kernel, stride=1, padding=0, dilation=1, gro
     "x", formula=r"\partial L/\partial x = \operatorname{conv\_transpose2d}(g, \partial L/\partial \mathit{dw})"
 )
 def _(F, ddw, g, x_shape, stride, padding, dilation, groups):
-    s, p, d = _settings(stride, padding, dilation)
-    covered = large_side(g.shape[2:], ddw.shape[2:], s, p, (0, 0), d)
-    rest = (x_shape[2] - covered[0], x_shape[3] - covered[1])
+    rest = _rest(x_shape, g.shape, ddw.shape, *_settings(stride, padding, dilation))
     return F.conv_transpose2d(
         g, ddw, stride=stride, padding=padding, output_padding=rest, groups=groups, dilation=dilation
     )
@@ -176,5 +177,5 @@ def _(F, ddw, g, x_shape, stride, padding, dilation, groups):
 @conv2d_weight_grad.gradient(
     "g", formula=r"\partial L/\partial g = \operatorname{conv2d}(x, \partial L/\partial \mathit{dw})"
 )
-def _(F, ddw, x, stride, padding, dilation, groups):
-    return F.conv2d(x, ddw, stride=stride, padding=padding, dilation=dilation, groups=groups)
+def _(F, ddw, x, g_shape, stride, padding, dilation, groups):
+    return _cropped(F, F.conv2d(x, ddw, stride=stride, padding=padding, dilation=dilation, groups=groups), g_shape)

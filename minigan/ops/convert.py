@@ -7,8 +7,8 @@ from minigan.autodiff import op
 @op
 def to(xp, x, *, backend, source):
     """x on the backend called `backend`; `source` is the one that it comes from."""
-    target = backends.get(backend)
-    return xp.array(x) if target is xp else target.from_host(xp.to_host(x))
+    target, home = backends.get(backend), backends.get(source)
+    return xp.array(x) if target is home else target.from_host(home.to_host(x))
 
 
 @to.gradient("x", formula=r"\partial L/\partial x = \partial L/\partial y")

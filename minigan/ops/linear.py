@@ -14,29 +14,25 @@ def _swapped(F, m):
     return F.transpose(m, axes=(*range(m.ndim - 2), m.ndim - 1, m.ndim - 2))
 
 
-def _matrices(F, dy, a, b):
-    """Vectors as matrices: a as a row, b as a column, dy to match."""
-    if a.ndim == 1:
-        dy = F.reshape(dy, shape=(*dy.shape[:-1], 1, *dy.shape[-1:]) if b.ndim > 1 else (1,))
-        a = F.reshape(a, shape=(1, *a.shape))
-    if b.ndim == 1:
-        dy = F.reshape(dy, shape=(*dy.shape, 1))
-        b = F.reshape(b, shape=(*b.shape, 1))
-    return dy, a, b
+def _as_matrix(F, dy, a_shape, b_shape):
+    """dy as it would be if a vector a were a row, and a vector b a column."""
+    if len(a_shape) == 1:
+        dy = F.reshape(dy, shape=(*dy.shape[:-1], 1, *dy.shape[-1:]) if len(b_shape) > 1 else (1,))
+    return F.reshape(dy, shape=(*dy.shape, 1)) if len(b_shape) == 1 else dy
 
 
 @matmul.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \; b^\top")
-def _(F, dy, a, b):
-    gy, _, right = _matrices(F, dy, a, b)
-    da = F.matmul(gy, _swapped(F, right))
-    return F.reshape(da, shape=(*da.shape[:-2], da.shape[-1])) if a.ndim == 1 else da
+def _(F, dy, b, a_shape):
+    right = F.reshape(b, shape=(1, *b.shape)) if b.ndim == 1 else _swapped(F, b)
+    da = F.matmul(_as_matrix(F, dy, a_shape, b.shape), right)
+    return F.reshape(da, shape=(*da.shape[:-2], da.shape[-1])) if len(a_shape) == 1 else da
 
 
 @matmul.gradient("b", formula=r"\partial L/\partial b = a^\top \; \partial L/\partial y")
-def _(F, dy, a, b):
-    gy, left, _ = _matrices(F, dy, a, b)
-    db = F.matmul(_swapped(F, left), gy)
-    return F.reshape(db, shape=db.shape[:-1]) if b.ndim == 1 else db
+def _(F, dy, a, b_shape):
+    left = F.reshape(a, shape=(*a.shape, 1)) if a.ndim == 1 else _swapped(F, a)
+    db = F.matmul(left, _as_matrix(F, dy, a.shape, b_shape))
+    return F.reshape(db, shape=db.shape[:-1]) if len(b_shape) == 1 else db
 
 
 @op

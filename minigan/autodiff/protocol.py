@@ -68,7 +68,7 @@ class Op:
     def __init__(self, kernel: Callable[..., Any], outputs: tuple[str, ...], broadcasts: bool) -> None:
         self.kernel, self.outputs, self.broadcasts = kernel, outputs, broadcasts
         self.name = self.__name__ = kernel.__name__
-        self.own = kernel.__module__.startswith("minigan.ops")
+        self.own = str(kernel.__module__).startswith("minigan.ops")
         self.__doc__, self.__module__ = kernel.__doc__, kernel.__module__
         _, *parameters = inspect.signature(kernel).parameters.values()
         self.__signature__ = inspect.Signature([p.replace(kind=p.POSITIONAL_OR_KEYWORD) for p in parameters])
@@ -143,7 +143,14 @@ class Op:
             raise TypeError(f"{self.name}{self.__signature__}: {error}") from None
         bound.apply_defaults()
         values = bound.arguments
-        return [values[x] for x in self.inputs], {a: backends.weak(values[a]) for a in self.attributes}
+        for a in self.attributes:
+            values[a] = backends.weak(values[a])
+            if getattr(getattr(values[a], "dtype", None), "kind", "") == "f":
+                raise DTypeError(
+                    f"{self.name}: the attribute {a} is a floating array, through which no gradient would flow; "
+                    "what is differentiated must be an input of the op"
+                )
+        return [values[x] for x in self.inputs], {a: values[a] for a in self.attributes}
 
     def __call__(self, *args: Any, **attributes: Any) -> Any:
         if attributes or len(args) != self._plain:
@@ -158,7 +165,7 @@ class Op:
             if len(args) > count:
                 args, attributes = self.bind(args, attributes)  # type: ignore[assignment]
             y = kernel(xp, *args, **attributes)
-            return y if type(y) is array_type or type(y) is tuple else xp.asarray(y)
+            return y if type(y) is array_type or type(y) is tuple or type(y) in by_type else xp.asarray(y)
 
         return call
 
@@ -180,7 +187,10 @@ class Op:
             elif isinstance(a, (tuple, list)) and len(given) == 1 and any(map(_is_array, a)):
                 return self._run(a, attrs, packed=True)
             else:
-                a = backends.to_array(a, copy=False)
+                try:
+                    a = backends.to_array(a, copy=False)
+                except DTypeError as error:
+                    raise DTypeError(f"{self.name}(): {error}") from None
             bit += bit
             arrays.append(a)
             if xp is None:
@@ -242,6 +252,8 @@ class Op:
             for a in given if plan.packed else given[i : i + 1]:
                 if isinstance(a, Tensor):
                     kept.append((x, a._version, a._version[0]))
+                elif plan.packed:
+                    kept.append((x, [0, None], 0))
         for y, i in plan.outputs:
             saved[y] = outputs[i]
             kept.append((y, versions[i], versions[i][0]))
@@ -287,7 +299,7 @@ class Op:
         outputs = (result,) if len(self.outputs) == 1 else result
         if type(outputs) is not tuple or len(outputs) != len(self.outputs):
             raise RuleError(f"{self.name}: the kernel must return a tuple of {', '.join(self.outputs)}")
-        settled = [y if type(y) is xp.array_type else xp.asarray(y) for y in outputs]
+        settled = [y if type(y) in by_type else xp.asarray(y) for y in outputs]
         if self.differentiable and not any(hasattr(a, "dtype") and a.dtype.kind == "f" for a in arrays):
             settled = [y.astype("float32") if y.dtype.kind == "f" else y for y in settled]
         return settled
@@ -299,7 +311,7 @@ class Op:
         return ", ".join(
             f"{x} {a.shape} {a.dtype}" if hasattr(a, "dtype") else f"{x} {a}"
             for x, a in zip(names, arrays, strict=False)
-            if a is not None
+            if a is not None or len(arrays) == 1
         )
 
     def _explained(self, error: Exception, arrays: Sequence[Any]) -> Exception:
