@@ -80,7 +80,9 @@ def evaluate(run: tyro.conf.Positional[Path], n: int = 1000, seed: int = 0, min_
     print("  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(shares)))
     rarest = int(shares.argmin())
     if shares[rarest] < min_share:
-        raise TrainingFailed(f"only {shares[rarest]:.1%} of the samples are nearest to a {rarest}, asked for were {min_share:.1%}")
+        raise TrainingFailed(
+            f"only {shares[rarest]:.1%} of the samples are nearest to a {rarest}, asked for were {min_share:.1%}"
+        )
     print(f"the rarest class is {rarest} with {shares[rarest]:.1%}")
 
 

@@ -57,7 +57,9 @@ def test_eval_prints_shares_and_fails_below_the_bar(run, tmp_path):
     code, out, _ = minigan("eval", run, "--n", 50, cwd=tmp_path)
     assert code == 0
     assert "the rarest class is" in out
-    code, _, err = minigan("eval", run, "--n", 50, "--min-share", 0.2, cwd=tmp_path)  # ten classes can't all have a fifth
+    code, _, err = minigan(
+        "eval", run, "--n", 50, "--min-share", 0.2, cwd=tmp_path
+    )  # ten classes can't all have a fifth
     assert code == 1
     assert "asked for were 20.0%" in err
 

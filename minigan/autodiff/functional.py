@@ -52,7 +52,9 @@ def grad(
     ins = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
     for t in (*outs, *ins):
         if not isinstance(t, Tensor):
-            raise TypeError(f"grad() differentiates Tensors by Tensors, got {type(t).__name__}; make it with minigan.tensor")
+            raise TypeError(
+                f"grad() differentiates Tensors by Tensors, got {type(t).__name__}; make it with minigan.tensor"
+            )
     if grad_outputs is None:
         given: tuple[Any, ...] = (None,) * len(outs)
     else:
@@ -127,10 +129,9 @@ def jvp(function: Callable[..., Any], inputs: Any, tangents: Any) -> tuple[Any, 
     dummies = tuple(_zeros(t, requires_grad=True) for t in ys)
     back = grad(ys, xs, dummies, create_graph=True, allow_unused=True)
     pairs = [(g, t) for g, t in zip(back, along, strict=True) if g is not None and g._tracked]
+    forward: Any = (None,) * len(ys)
     if pairs:
         forward = grad([g for g, _ in pairs], dummies, [t for _, t in pairs], allow_unused=True)
-    else:
-        forward = (None,) * len(ys)
     dys = tuple(_or_zeros(g, t) for g, t in zip(forward, ys, strict=True))
     return (tuple(t.detach() for t in ys), dys) if isinstance(y, tuple) else (y.detach(), dys[0])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigan.autodiff.registry import TRACED_OPS, raw_ops
 from minigan.autodiff.tensor import Tensor, wrap
-from minigan.autodiff.trace import Cause, Version, Where, place
+from minigan.autodiff.trace import Version, Where, place
 from minigan.backends import Backend, by_type, storage
 from minigan.errors import FreedGraph, GraphError, InPlaceChange, RuleError
 
@@ -254,7 +254,9 @@ def _apply(
         if not isinstance(error, (ValueError, TypeError, AttributeError, LookupError, RuleError)):
             raise
         name = ", ".join(map(repr, rule.inputs))
-        raise RuleError(f"{node.plan.op.name}.gradient({name}), for the call at {place(node.where)}: {error}") from error
+        raise RuleError(
+            f"{node.plan.op.name}.gradient({name}), for the call at {place(node.where)}: {error}"
+        ) from error
     for i, gradient in results:
         fresh = _is_fresh(engine, gradient, arguments, results)
         _send(engine, arrived, node.routes[i][0], gradient, fresh)

@@ -210,10 +210,9 @@ class Op:
             y = self.kernel(xp, tuple(arrays), **attrs) if packed else self.kernel(xp, *arrays, **attrs)
         except Exception as error:
             raise self._explained(error, arrays) from error
+        outputs: Sequence[Any] = (y,)
         if type(y) is not xp.array_type or not uniform or len(self.outputs) > 1:
             outputs = self._settled(xp, y, arrays)
-        else:
-            outputs = (y,)
 
         served = mask & self.differentiable if not packed else PACKED if mask and self.differentiable else 0
         versions: list[Version] = []
@@ -291,7 +290,8 @@ class Op:
             return arrays
         target = xp.result_type(*floats)
         return [
-            a.astype(target) if counted and a.dtype.kind in "iu" else a for a, counted in zip(arrays, counts, strict=True)
+            a.astype(target) if counted and a.dtype.kind in "iu" else a
+            for a, counted in zip(arrays, counts, strict=True)
         ]
 
     def _settled(self, xp: Backend, result: Any, arrays: list[Any]) -> Sequence[Any]:
@@ -307,7 +307,9 @@ class Op:
     # -- errors -------------------------------------------------------------------------------------
 
     def _described(self, arrays: Sequence[Any]) -> str:
-        names = self.inputs if len(arrays) <= len(self.inputs) else [f"{self.inputs[0]}[{i}]" for i in range(len(arrays))]
+        names = (
+            self.inputs if len(arrays) <= len(self.inputs) else [f"{self.inputs[0]}[{i}]" for i in range(len(arrays))]
+        )
         return ", ".join(
             f"{x} {a.shape} {a.dtype}" if hasattr(a, "dtype") else f"{x} {a}"
             for x, a in zip(names, arrays, strict=False)

@@ -141,7 +141,9 @@ class Tensor:
                 "use x.astype('float32') first"
             )
         if not value and self._edge is not None:
-            raise GraphError("the result of an op keeps its gradient; use x.detach() for a constant with the same values")
+            raise GraphError(
+                "the result of an op keeps its gradient; use x.detach() for a constant with the same values"
+            )
         self._tracked = bool(value)
 
     @property

@@ -35,7 +35,11 @@ def _weight_matrix(weight: Array, groups: int) -> Array:
     o, c, kh, kw = weight.shape
     if groups == 1:
         return weight.transpose(2, 3, 1, 0).reshape(kh * kw * c, o)
-    return weight.reshape(groups, o // groups, c, kh, kw).transpose(0, 3, 4, 2, 1).reshape(groups, kh * kw * c, o // groups)
+    return (
+        weight.reshape(groups, o // groups, c, kh, kw)
+        .transpose(0, 3, 4, 2, 1)
+        .reshape(groups, kh * kw * c, o // groups)
+    )
 
 
 def _taps(tap: int, stride: int, padding: int, small: int, large: int) -> tuple[slice, slice]:
@@ -95,7 +99,15 @@ class PlainKernels:
     # -- the convolution family: forward, and its two transposes ---------------------------------------
 
     def conv2d(
-        self, x: Array, weight: Array, bias: Array | None, small: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array | None,
+        small: Pair,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
     ) -> Array:
         """Cross-correlation of x (N, C, H, W) with weight (O, C/G, kH, kW): (N, O, P, Q)."""
         columns = self._columns(x, weight.shape[2:], small, stride, padding, dilation, groups)
@@ -125,7 +137,9 @@ class PlainKernels:
         grad = grad.reshape(groups, *kernel, x.shape[1] // groups, dy.shape[1] // groups)
         return grad.transpose(0, 4, 3, 1, 2).reshape(dy.shape[1], x.shape[1] // groups, *kernel)
 
-    def _columns(self, x: Array, kernel: Pair, small: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
+    def _columns(
+        self, x: Array, kernel: Pair, small: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    ) -> Array:
         """Patches as a matrix: (NPQ, K C), or (G, NPQ, K C/G)."""
         n, c = x.shape[:2]
         windows = self.patches(x, kernel, small, stride, padding, dilation)
@@ -157,7 +171,15 @@ class PlainKernels:
     # -- Adam -----------------------------------------------------------------------------------------
 
     def adam(
-        self, value: Array, grad: Array, m: Array, v: Array, lr: float, betas: tuple[float, float], eps: float, step: int
+        self,
+        value: Array,
+        grad: Array,
+        m: Array,
+        v: Array,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        step: int,
     ) -> None:
         """One step of Kingma and Ba's algorithm 1 on flat arrays, in place in `value`, `m` and `v`."""
         beta1, beta2 = betas

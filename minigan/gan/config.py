@@ -55,7 +55,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise RunError(f"{name} must be above 0, got {value}")
-        for name, known in (("model", tuple(MODELS)), ("loss", tuple(GENERATOR_LOSSES)), ("latent", LATENTS), ("data", DATA)):
+        for name, known in (
+            ("model", tuple(MODELS)),
+            ("loss", tuple(GENERATOR_LOSSES)),
+            ("latent", LATENTS),
+            ("data", DATA),
+        ):
             if getattr(self, name) not in known:
                 raise RunError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         if not 0 < self.smoothing <= 1:

@@ -93,7 +93,9 @@ class Trainer:
 
     def read_losses(self, step: int, epoch: int) -> None:
         """Note the mean of the losses since the last reading."""
-        loss_d, loss_g = (math.fsum(loss.item() for loss in column) / len(column) for column in zip(*self._unread, strict=True))
+        loss_d, loss_g = (
+            math.fsum(loss.item() for loss in column) / len(column) for column in zip(*self._unread, strict=True)
+        )
         self._unread.clear()
         for name, value in (("discriminator", loss_d), ("generator", loss_g)):
             if not math.isfinite(value):

@@ -209,6 +209,8 @@ def _check_groups(inputs: int, outputs: int, groups: int) -> None:
 
 
 def _conv_settings(layer: Conv2d | ConvTranspose2d) -> str:
-    shown = ", ".join(f"{k}={v}" for k, v in layer.options.items() if v != (1 if k in ("stride", "dilation", "groups") else 0))
+    shown = ", ".join(
+        f"{k}={v}" for k, v in layer.options.items() if v != (1 if k in ("stride", "dilation", "groups") else 0)
+    )
     first = f"{layer.in_channels}, {layer.out_channels}, kernel_size={layer.kernel_size}"
     return ", ".join(filter(None, [first, shown, "" if layer.bias is not None else "bias=False"]))

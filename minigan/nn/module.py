@@ -102,7 +102,9 @@ class Module:
             if tuple(state[key].shape) != own[key].shape:
                 faults.append(f"{key} has shape {tuple(state[key].shape)} where {own[key].shape} is expected")
         if faults:
-            raise ShapeError(f"load_state_dict() of {type(self).__name__}: {'; '.join(sorted(faults))}; nothing was changed")
+            raise ShapeError(
+                f"load_state_dict() of {type(self).__name__}: {'; '.join(sorted(faults))}; nothing was changed"
+            )
         for key, tensor in own.items():
             if key in state:
                 tensor.overwrite(state[key], f"load_state_dict() on {key!r}")

@@ -14,8 +14,12 @@ from minigan.errors import ShapeError
 def _pair(name, value, least):
     """An integer or a pair of them as a pair."""
     pair = (value, value) if isinstance(value, int) else value
-    if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, int) and v >= least for v in pair)):
-        raise ShapeError(f"{name} must be an integer of at least {least}, or a pair (height, width) of them, got {value!r}")
+    if not (
+        isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, int) and v >= least for v in pair)
+    ):
+        raise ShapeError(
+            f"{name} must be an integer of at least {least}, or a pair (height, width) of them, got {value!r}"
+        )
     return tuple(pair)
 
 
@@ -75,11 +79,15 @@ def _check(x, weight, bias, groups, x_axis):
     if x.ndim != 4 or weight.ndim != 4:
         raise ShapeError(f"x must be (N, C, H, W) and weight 4-D too, got {x.ndim}-D and {weight.ndim}-D")
     if not isinstance(groups, int) or groups < 1 or weight.shape[0] % groups:
-        raise ShapeError(f"groups must be a positive integer that divides weight's first axis, {weight.shape[0]}, got {groups!r}")
+        raise ShapeError(
+            f"groups must be a positive integer that divides weight's first axis, {weight.shape[0]}, got {groups!r}"
+        )
     wanted = weight.shape[1] * groups if x_axis == 1 else weight.shape[0]
     outputs = weight.shape[0] if x_axis == 1 else weight.shape[1] * groups
     if x.shape[1] != wanted:
-        raise ShapeError(f"x has {x.shape[1]} channels, and a weight of shape {weight.shape} with groups={groups} takes {wanted}")
+        raise ShapeError(
+            f"x has {x.shape[1]} channels, and a weight of shape {weight.shape} with groups={groups} takes {wanted}"
+        )
     if bias is not None and bias.shape != (outputs,):
         raise ShapeError(f"bias must be of shape ({outputs},), one number an output channel, got {bias.shape}")
 

@@ -24,7 +24,8 @@ def _(F, dy, x, target):
 
 
 @bce_with_logits.gradient(
-    "target", formula=r"\partial L/\partial \mathit{target} = -\tfrac{1}{n} \operatorname{sum\_to}(\partial L/\partial y \, x)"
+    "target",
+    formula=r"\partial L/\partial \mathit{target} = -\tfrac{1}{n} \operatorname{sum\_to}(\partial L/\partial y \, x)",
 )
 def _(F, dy, x, target_shape):
     return F.sum_to(x * (-dy / x.size), shape=target_shape)

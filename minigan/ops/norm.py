@@ -1,9 +1,11 @@
 """Batch normalisation (Ioffe and Szegedy 2015): one op for training, one for evaluation, and the function users call."""
 
+from typing import Any
+
 from minigan.autodiff import op
 from minigan.autodiff.tensor import Tensor
 from minigan.backends.plain import channel_axes
-from minigan.errors import ShapeError
+from minigan.errors import DTypeError, ShapeError
 
 
 def _check(x, *vectors):
@@ -11,7 +13,9 @@ def _check(x, *vectors):
         raise ShapeError(f"x must be (N, C) or (N, C, H, W), got {x.ndim}-D")
     for v in vectors:
         if v is not None and v.shape != x.shape[1:2]:
-            raise ShapeError(f"weight, bias, mean and var must be of shape ({x.shape[1]},), one number a channel, got {v.shape}")
+            raise ShapeError(
+                f"weight, bias, mean and var must be of shape ({x.shape[1]},), one number a channel, got {v.shape}"
+            )
 
 
 @op(outputs=("y", "mean", "inv_std"))
@@ -34,8 +38,10 @@ def batch_norm_train(xp, x, weight=None, bias=None, *, eps=1e-5):
     formula=r"\partial L/\partial x = c + \tfrac{1}{n} (\partial L/\partial \mathit{mean} - \operatorname{sum} c),\;"
     r" c = \partial L/\partial y \, \mathit{weight} \, \mathit{inv\_std}"
     r" - \tfrac{1}{n} \mathit{inv\_std}^3 (x - \mathit{mean})"
-    r" (\partial L/\partial \mathit{inv\_std} + \operatorname{sum}(\partial L/\partial y \, \mathit{weight} (x - \mathit{mean})));\;"
-    r" \partial L/\partial \mathit{weight} = \operatorname{sum}(\partial L/\partial y \, (x - \mathit{mean}) \, \mathit{inv\_std});\;"
+    r" (\partial L/\partial \mathit{inv\_std}"
+    r" + \operatorname{sum}(\partial L/\partial y \, \mathit{weight} (x - \mathit{mean})));\;"
+    r" \partial L/\partial \mathit{weight} ="
+    r" \operatorname{sum}(\partial L/\partial y \, (x - \mathit{mean}) \, \mathit{inv\_std});\;"
     r" \partial L/\partial \mathit{bias} = \operatorname{sum} \partial L/\partial y",
 )
 def _(F, dy, dmean, dinv_std, x, weight, mean, inv_std):
@@ -112,7 +118,16 @@ def _(F, dy):
     return F.sum(dy, axis=channel_axes(dy.ndim)[0])
 
 
-def batch_norm(x, weight=None, bias=None, running_mean=None, running_var=None, training=True, momentum=0.1, eps=1e-5):
+def batch_norm(
+    x: Any,
+    weight: Any = None,
+    bias: Any = None,
+    running_mean: Any = None,
+    running_var: Any = None,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """Batch normalisation of x (N, C) or (N, C, H, W), over every axis but the channels'.
 
     Args:
@@ -131,13 +146,17 @@ def batch_norm(x, weight=None, bias=None, running_mean=None, running_var=None, t
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm in evaluation needs running_mean and running_var; give them, or training=True")
-        return batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
+        normed: Tensor = batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
+        return normed
     y, mean, inv_std = batch_norm_train(x, weight, bias, eps=eps)
     n = x.size // x.shape[1]
     var = (inv_std.data**-2 - eps) * (n / (n - 1))
     for running, new in ((running_mean, mean.data), (running_var, var)):
         if running is not None:
-            array = running.data if isinstance(running, Tensor) else running
-            moved = (1 - momentum) * array + momentum * new
-            running.assign_(moved) if isinstance(running, Tensor) else array.__setitem__(..., moved)
-    return y
+            if not isinstance(running, Tensor):
+                raise DTypeError(
+                    f"running statistics change in place and must be Tensors, got {type(running).__name__}"
+                )
+            running.assign_((1 - momentum) * running.data + momentum * new)
+    normalised: Tensor = y
+    return normalised

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 from minigan.autodiff import Tensor
@@ -25,6 +25,9 @@ class Optimizer:
         DTypeError: something that is not a leaf Tensor requiring a gradient, or mixed dtypes.
     """
 
+    _value: Any  # all parameters' values
+    _grad: Any  # room for their gradients
+
     def __init__(self, params: Iterable[Tensor], settings: Mapping[str, Any], slots: tuple[str, ...]) -> None:
         self.params = list(params)
         if not self.params:
@@ -37,10 +40,8 @@ class Optimizer:
         if len({(p.dtype, p.backend) for p in self.params}) > 1:
             raise DTypeError("an optimiser takes parameters of one dtype on one backend; make one for each")
         self.settings = dict(settings)
-        ends = [0]
-        for p in self.params:
-            ends.append(ends[-1] + p.size)
-        self._spans = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        ends = list(accumulate((p.size for p in self.params), initial=0))
+        self._spans = [slice(a, b) for a, b in pairwise(ends)]
         self._steps = [0] * len(self.params)  # how often each parameter has been updated
         xp = self._home
         self._value, self._grad = xp.empty(ends[-1], self.params[0].dtype), xp.empty(ends[-1], self.params[0].dtype)
@@ -57,7 +58,7 @@ class Optimizer:
 
     def _gather(self) -> None:
         """Move every array that is not yet a view of the flat buffer into it."""
-        if type(self._value) is not self._home.array_type:  # the parameters moved to another backend
+        if by_type[type(self._value)] is not self._home:  # the parameters moved to another backend
             self._value, self._grad = self._moved(self._value), self._moved(self._grad)
             self._slots = {name: self._moved(a) for name, a in self._slots.items()}
         for p, span in zip(self.params, self._spans, strict=True):

@@ -37,7 +37,9 @@ class MiniganSide:
             self.step = self.chain
             return
         self.g, self.d = mg.gan.models.build({"dcgan28": "dcgan", "mlp": "gan"}[network], rng=0)
-        state = {f"g.{k}": v for k, v in self.g.state_dict().items()} | {f"d.{k}": v for k, v in self.d.state_dict().items()}
+        state = {f"g.{k}": v for k, v in self.g.state_dict().items()} | {
+            f"d.{k}": v for k, v in self.d.state_dict().items()
+        }
         np.savez(weights, **state)
         self.opt_g = mg.optim.Adam(self.g.parameters(), 2e-4, (0.5, 0.999))
         self.opt_d = mg.optim.Adam(self.d.parameters(), 2e-4, (0.5, 0.999))

@@ -72,7 +72,9 @@ class SGD:
 def players(dtype="float64"):
     rng = np.random.default_rng(0)
     g = mg.nn.Sequential(mg.nn.Dense(3, 8, rng=rng), mg.nn.BatchNorm(8), mg.nn.Tanh(), mg.nn.Dense(8, 4, rng=rng))
-    d = mg.nn.Sequential(mg.nn.Dense(4, 8, rng=rng), mg.nn.BatchNorm(8), mg.nn.LeakyReLU(0.2), mg.nn.Dense(8, 1, rng=rng))
+    d = mg.nn.Sequential(
+        mg.nn.Dense(4, 8, rng=rng), mg.nn.BatchNorm(8), mg.nn.LeakyReLU(0.2), mg.nn.Dense(8, 1, rng=rng)
+    )
     for _, t in [*g.named_state(), *d.named_state()]:
         t.data = t.data.astype(dtype)
     return g, d
@@ -102,7 +104,10 @@ def test_the_step_is_the_game_played_in_turn(g_loss):
 
 def test_gs_turn_computes_nothing_for_ds_weights(monkeypatch):
     g, d = players()
-    real, z = mg.tensor(np.ones((4, 4)) * np.arange(4)[:, None]), mg.tensor(np.random.default_rng(0).normal(size=(4, 3)))
+    real, z = (
+        mg.tensor(np.ones((4, 4)) * np.arange(4)[:, None]),
+        mg.tensor(np.random.default_rng(0).normal(size=(4, 3))),
+    )
     opt_g, opt_d = SGD(g.parameters()), SGD(d.parameters())
     held = []
     monkeypatch.setattr(opt_d, "step", lambda: held.append([p.grad for p in d.parameters()]))

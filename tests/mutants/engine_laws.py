@@ -149,7 +149,9 @@ MUTANTS = [
         "return gradient if gradient.dtype == dtype else gradient.astype(dtype)",
         "return gradient",
     ),
-    Mutant(7, "NumPy scalars are strong", "autodiff/protocol.py", "arrays.append(backends.weak(a))", "arrays.append(a)"),
+    Mutant(
+        7, "NumPy scalars are strong", "autodiff/protocol.py", "arrays.append(backends.weak(a))", "arrays.append(a)"
+    ),
     Mutant(
         7,
         "integers beside float32 make float64",

@@ -54,7 +54,12 @@ def test_loading_names_every_fault_and_changes_nothing():
     state["body.0.weight"] += 1
     with pytest.raises(ShapeError) as caught:
         block.load_state_dict(state)
-    for part in ("scale is missing", "extra is unknown", "body.1.bias has shape (5,) where (4,)", "nothing was changed"):
+    for part in (
+        "scale is missing",
+        "extra is unknown",
+        "body.1.bias has shape (5,) where (4,)",
+        "nothing was changed",
+    ):
         assert part in str(caught.value)
     for key, value in block.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
@@ -88,7 +93,9 @@ def test_evaluation_treats_each_image_by_itself():
     x = np.random.default_rng(0).normal(size=(6, 2, 5, 5)).astype("float32")
     block(x)
     together, alone = block.eval()(x).numpy()[:1], block(x[:1]).numpy()
-    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)  # float32 products of other sizes round differently
+    np.testing.assert_allclose(
+        together, alone, rtol=1e-5, atol=1e-6
+    )  # float32 products of other sizes round differently
 
 
 def test_frozen_parameters_are_constants_and_thaw_even_after_an_error():

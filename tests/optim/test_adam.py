@@ -131,9 +131,7 @@ def test_a_step_between_forward_and_backward_is_caught():
         (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)], lr=-1), ValueError, "lr=-1"),
         (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)], betas=(0.9, 1.0)), ValueError, "betas"),
         (
-            lambda: mg.optim.Adam(
-                [mg.tensor([1.0], requires_grad=True), mg.tensor(np.ones(2), requires_grad=True)]
-            ),
+            lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True), mg.tensor(np.ones(2), requires_grad=True)]),
             DTypeError,
             "one dtype",
         ),
