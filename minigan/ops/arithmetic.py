@@ -86,13 +86,14 @@ def pow(xp, a, b):
 
 @pow.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \, b \, a^{b - 1}")
 def _(F, dy, a, b):
-    return dy * b * F.pow(a, F.where(b == 0, 1.0, b - 1))  # a constant's derivative is 0, at a = 0 too
+    base = F.where((a == 0) * (b == 0), 1.0, a)  # 0^0 is a constant, 1
+    return dy * b * F.pow(base, b - 1)
 
 
 @pow.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y \, y \, \log a")
 def _(F, dy, y, a):
-    base = F.where(a == 0, 1.0, a) + 0 * dy  # 0^b is flat in b; a number takes the dtype of dy
-    return dy * y * F.log(base)
+    base = a + 0 * dy  # a number takes the dtype of dy
+    return dy * y * F.log(F.where(a == 0, 1.0, base))  # 0^b is flat in b
 
 
 @op(broadcasts=True)

@@ -8,12 +8,13 @@ from minigan.errors import ShapeError
 def bce_with_logits(xp, x, target):
     """Mean binary cross-entropy of the logits x with `target` in [0, 1], a number or of x's shape.
 
-    As softplus(x) - target * x, which neither overflows nor rounds a confident logit's loss to 0 or infinity.
+    As max(x, 0) - target * x + log(1 + exp(-|x|)), in this order: nothing overflows, and the small loss of a confident
+    logit is not rounded away.
     """
     shape = getattr(target, "shape", ())
     if shape not in ((), x.shape):
         raise ShapeError(f"target must be a number or of the logits' shape {x.shape}, got {shape}")
-    return xp.mean(xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))) - target * x)
+    return xp.mean((xp.maximum(x, 0) - target * x) + xp.log1p(xp.exp(-xp.abs(x))))
 
 
 @bce_with_logits.gradient(
