@@ -2,11 +2,13 @@
 
 Each side runs in a process of its own with 2 threads. They take turns in blocks of steps, one blocked while the other
 runs, because two thread pools that spin spoil each other. The figure is the median of the blocks' ratios with its
-quartiles. PyTorch is taken at its best: the fastest of its Adams and memory formats in a first trial. Before any timing
-both sides must compute the same losses and gradients from the same weights; a comparison of different work is refused.
+quartiles. PyTorch is taken at its best: the fastest of its Adams and memory formats in a first trial. Settings in the
+environment that keep a library from the processor's own instructions are dropped, unless ``--as-is`` is given. Before any
+timing both sides must compute the same losses and gradients from the same weights; a comparison of different work is refused.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +20,18 @@ WORKER = Path(__file__).with_name("worker.py")
 VARIANTS = [",".join(v) for v in product(("fused", "foreach"), ("contiguous", "channels_last"))]
 NETWORKS = {"dcgan28": (VARIANTS, 10), "mlp": (VARIANTS[::2], 100), "tanh": ([""], 100)}  # variants, steps a block
 BLOCKS = 15
+OVERRIDES = {
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_ENABLE_INSTRUCTIONS",
+}
+
+
+def free():
+    """The environment without what holds a library back from the processor's own instructions, on either side."""
+    return {k: v for k, v in os.environ.items() if k not in OVERRIDES}
 
 
 class Side:
@@ -25,7 +39,7 @@ class Side:
 
     def __init__(self, *args):
         self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(WORKER), *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=free()
         )
         if self.process.stdout.readline().strip() != "ready":
             sys.exit(f"the worker {args} did not start")
@@ -87,5 +101,10 @@ def compare(network):
 
 
 if __name__ == "__main__":
+    if "--as-is" in sys.argv:
+        OVERRIDES = set()
+        sys.argv.remove("--as-is")
+    elif held := sorted(OVERRIDES & os.environ.keys()):
+        print(f"dropped from the environment, so that both sides choose their kernels: {', '.join(held)}")
     for name in sys.argv[1:] or NETWORKS:
         compare(name)

@@ -85,7 +85,7 @@ def test_rule_of_a_linear_op_is_its_transpose(name, data, rng):
     size = np.sum(total * np.abs(dy))  # of |terms|: what rounding errors are relative to when terms cancel
     for (x, a), dx in zip(call.variables.items(), grads, strict=True):
         (rest,), _ = run(replace(call, inputs=call.inputs | {x: np.zeros_like(a)}), [dy])
-        # three sums of at most some hundred terms: 3e2 * 1e-16, and slack for none
+        # three sums of at most some hundred terms: 3e2 * 1e-16, with room for a longer one
         assert abs(np.sum((y - rest) * dy) - np.sum(a * dx)) <= 1e-12 * size
 
 
