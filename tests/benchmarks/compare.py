@@ -18,7 +18,7 @@ from pathlib import Path
 
 WORKER = Path(__file__).with_name("worker.py")
 VARIANTS = [",".join(v) for v in product(("fused", "foreach"), ("contiguous", "channels_last"))]
-NETWORKS = {"dcgan28": (VARIANTS, 10), "mlp": (VARIANTS[::2], 100), "tanh": ([""], 100)}  # variants, steps a block
+NETWORKS = {"dcgan28": (VARIANTS, 20), "mlp": (VARIANTS[::2], 100), "tanh": ([""], 100)}  # variants, steps a block
 BLOCKS = 15
 OVERRIDES = {
     "OPENBLAS_CORETYPE",

@@ -43,6 +43,13 @@ def test_every_rule_has_a_case():
             pytest.fail(f"no call of {name} in cases.CASES gives {x!r} as an array of floats: its rule is not tested")
 
 
+def test_what_has_no_rule_is_meant_to():
+    comparisons = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
+    assert {name for name, op in OPS.items() if not op.rules} == {"sign", *comparisons}
+    served = {(name, x) for name in DIFFERENTIABLE for rule in OPS[name].rules for x in rule.inputs}
+    assert {(n, x) for n in DIFFERENTIABLE for x in OPS[n].inputs} - served == {("where", "condition")}
+
+
 # central differences err by 2e-11 times third derivatives of up to 1e3 in these ranges; the bar stands well above
 @every_op
 @given(data, rngs)
