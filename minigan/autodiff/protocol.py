@@ -321,6 +321,8 @@ class Op:
         message = f"{self.name}({self._described(arrays)}): {error}"
         if isinstance(error, TypeError):
             return DTypeError(message)
+        if isinstance(error, AttributeError):
+            return DTypeError(f"{message}; is a number given where an array is needed?")
         if isinstance(error, (ValueError, IndexError)):
             return ShapeError(message)
         error.add_note(f"in {message}")

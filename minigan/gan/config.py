@@ -82,5 +82,5 @@ class TrainConfig:
 
 PRESETS = {
     "gan": TrainConfig("gan", epochs=100),
-    "dcgan": TrainConfig("dcgan", epochs=14, lr=5e-4),
+    "dcgan": TrainConfig("dcgan", epochs=18, batch_size=32, lr=5e-4),
 }

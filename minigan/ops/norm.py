@@ -150,7 +150,7 @@ def batch_norm(
         return normed
     y, mean, inv_std = batch_norm_train(x, weight, bias, eps=eps)
     n = x.size // x.shape[1]
-    var = (inv_std.data**-2 - eps) * (n / (n - 1))
+    var = (inv_std.data**-2 - eps).clip(0, None) * (n / (n - 1))  # rounding can leave a constant channel below 0
     for running, new in ((running_mean, mean.data), (running_var, var)):
         if running is not None:
             if not isinstance(running, Tensor):

@@ -188,7 +188,7 @@ MUTANTS = [
         'cause = Cause("detach()", caller()) if self._tracked else self._cause',
         "cause = None",
     ),
-    Mutant(9, "grad gives None unasked", "autodiff/functional.py", "if not allow_unused:", "if False:"),
+    Mutant(9, "grad gives None unasked", "autodiff/functional.py", "elif allow_unused:", "elif True:"),
     Mutant(
         9,
         "vjp, jvp and hvp give None",

@@ -162,7 +162,7 @@ def conv_settings(draw):
     attributes["groups"] = groups = draw(st.integers(1, 2))
     c, o = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     kernel = draw(st.sampled_from([(1, 1), (2, 2), (1, 3), (3, 2), (2, 1), (3, 3)]))
-    return attributes, draw(st.integers(1, 2)), c * groups, (o * groups, c, *kernel)
+    return attributes, draw(st.integers(1, 3)), c * groups, (o * groups, c, *kernel)
 
 
 @st.composite

@@ -10,7 +10,7 @@ from support import arriving_at, arriving_laid_out, assert_close, gamma, laid_ou
 
 from minigan.autodiff.registry import OPS, raw_ops
 from minigan.backends.base import Backend
-from minigan.backends.numpy import BLOCK, NUMPY
+from minigan.backends.numpy import BLOCK, NUMPY, PATCH_BYTES
 from minigan.backends.plain import PlainKernels
 
 from .cases import CASES, longest
@@ -30,18 +30,22 @@ def drawn(data, rng, name, dtype):
 
 
 def test_every_kernel_without_an_op_is_compared_here():
-    table = {name for name in vars(PlainKernels) if not name.startswith("_") and callable(getattr(PlainKernels, name))}
-    used = {name for op in OPS.values() for name in op.kernel.__code__.co_names}
-    own = table & set(vars(type(NUMPY)))
-    assert own - used == WITHOUT_AN_OP, "a kernel that no op calls by name needs a test of its own"
+    plain = {name: kernel for name, kernel in vars(PlainKernels).items() if callable(kernel) and name[:2] != "__"}
+    callers = [op.kernel for op in OPS.values()] + list(plain.values())
+    called = {name for function in callers for name in function.__code__.co_names}
+    own = plain.keys() & vars(type(NUMPY)).keys()
+    assert own - called == WITHOUT_AN_OP, "a kernel that no op reaches needs a test of its own here"
 
 
 # astype and to are about dtypes and backends; no kernel is behind them
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"astype", "to"}))
-@given(data, rngs, PRECISIONS)
-def test_kernels_equal_the_plain_ones(name, data, rng, dtype):
+@given(data, rngs, PRECISIONS, st.sampled_from([1, 256, 1024, PATCH_BYTES]))
+def test_kernels_equal_the_plain_ones(name, data, rng, dtype, patch_bytes):
+    """In one block, in one an image, and in blocks that do not divide the batch."""
     call, bound = drawn(data, rng, name, dtype)
-    results = [OPS[name].kernel(xp, *call.arguments(), **call.attributes) for xp in (NUMPY, PLAIN)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minigan.backends.numpy.PATCH_BYTES", patch_bytes)
+        results = [OPS[name].kernel(xp, *call.arguments(), **call.attributes) for xp in (NUMPY, PLAIN)]
     for own, plain in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
         assert_close(own, plain, bound)
         assert own.dtype == plain.dtype

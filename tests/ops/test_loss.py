@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support import assert_close, run
 
 import minigan as mg
-from minigan.errors import ShapeError
+from minigan.errors import DTypeError, ShapeError
 
 from .cases import CASES
 
@@ -60,3 +60,8 @@ def test_a_number_is_a_target_for_every_logit(data):
 def test_a_target_does_not_broadcast(shape):
     with pytest.raises(ShapeError, match=r"logits' shape \(2, 3\)"):
         mg.ops.bce_with_logits(np.zeros((2, 3)), np.zeros(shape))
+
+
+def test_a_number_as_logits_is_named():
+    with pytest.raises(DTypeError, match=r"bce_with_logits\(x 2\.0, target \(\).*is a number given where an array"):
+        mg.ops.bce_with_logits(2.0, np.array(0.5))

@@ -112,3 +112,9 @@ def test_a_shift_or_scale_of_a_channel_gets_no_gradient(batch, rng):
 def test_errors(arguments, attributes, error, message):
     with pytest.raises(error, match=message):
         mg.ops.batch_norm(*map(np.zeros, arguments), **attributes)
+
+
+def test_the_running_variance_of_a_constant_channel_is_not_negative():
+    running = mg.tensor(np.zeros(3, "float32"))
+    mg.ops.batch_norm(np.full((5, 3), 0.3, "float32"), running_var=running, momentum=1.0)
+    assert (running.numpy() >= 0).all()
