@@ -1,4 +1,7 @@
-"""The README's Python runs as tests: ``print(x)  # 1.5`` must print what its comment says, ``...`` standing for anything."""
+"""The README's Python and the examples in docstrings run as tests.
+
+In the README, ``print(x)  # 1.5`` must print what its comment says, ``...`` standing for anything.
+"""
 
 import ast
 import contextlib
@@ -7,6 +10,7 @@ import io
 
 from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser
+from sybil.parsers.rest import DocTestParser
 
 
 def run(example: Example) -> str | None:
@@ -24,4 +28,6 @@ def run(example: Example) -> str | None:
     return None
 
 
-pytest_collect_file = Sybil([CodeBlockParser(language="python", evaluator=run)], patterns=["README.md"]).pytest()
+readme = Sybil([CodeBlockParser(language="python", evaluator=run)], patterns=["README.md"])
+docstrings = Sybil([DocTestParser()], path="minigan", patterns=["**/*.py"])
+pytest_collect_file = (readme + docstrings).pytest()

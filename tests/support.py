@@ -30,6 +30,16 @@ def positive(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.asarray(rng.uniform(0.5, 2, shape))
 
 
+def between(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Values in [-2, 2] at least 0.3 from every integer."""
+    return np.asarray(rng.integers(-2, 2, shape) + rng.uniform(0.3, 0.7, shape))
+
+
+def spread(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Values in [-2, 2] that are all different, by 4 over their number."""
+    return np.asarray(rng.permutation(np.linspace(-2, 2, int(np.prod(shape)))).reshape(shape))
+
+
 def away(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Values of both signs at least 0.5 from 0, where kinks and poles are."""
     return np.asarray(positive(rng, shape) * rng.choice((-1.0, 1.0), shape))
@@ -44,7 +54,8 @@ class Call:
 
     Attributes:
         name: the op.
-        inputs: arrays or numbers by input; optional inputs that are left out are None in the call.
+        inputs: arrays or numbers by input; optional inputs that are left out are None in the call. An op of one tuple
+            of arrays has them as ``arrays[0]``, ``arrays[1]``, ...
         attributes: the keyword-only rest.
         reads: which of the op's outputs are looked at.
     """
@@ -58,7 +69,8 @@ class Call:
     def variables(self) -> dict[str, Array]:
         """The inputs that have a gradient here."""
         served = {x for rule in OPS[self.name].rules for x in rule.inputs}
-        return {x: a for x, a in self.inputs.items() if x in served and isinstance(a, Array) and a.dtype.kind == "f"}
+        floats = {x: a for x, a in self.inputs.items() if isinstance(a, Array) and a.dtype.kind == "f"}
+        return {x: a for x, a in floats.items() if x.partition("[")[0] in served}
 
     def map(self, function: Callable[[Array], Array]) -> Call:
         """The call with `function` of every variable."""
@@ -66,7 +78,8 @@ class Call:
 
     def arguments(self) -> list[Any]:
         """The inputs in the op's order."""
-        return [self.inputs.get(x) for x in OPS[self.name].inputs]
+        packed = [a for x, a in self.inputs.items() if "[" in x]
+        return [tuple(packed)] if packed else [self.inputs.get(x) for x in OPS[self.name].inputs]
 
     def __call__(self, *values: Any) -> tuple[mg.Tensor, ...]:
         """The outputs that are read, with `values` for the variables."""

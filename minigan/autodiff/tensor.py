@@ -290,7 +290,8 @@ class Tensor:
     __neg__, __abs__ = _method("neg"), _method("abs")
     exp, log, sqrt, sin, cos = _method("exp"), _method("log"), _method("sqrt"), _method("sin"), _method("cos")
     abs, tanh, sigmoid, relu = _method("abs"), _method("tanh"), _method("sigmoid"), _method("relu")
-    sum, mean, var = _method("sum"), _method("mean"), _method("var")
+    sum, mean, var, max, min = _method("sum"), _method("mean"), _method("var"), _method("max"), _method("min")
+    clip, softmax, log_softmax = _method("clip"), _method("softmax"), _method("log_softmax")
     broadcast_to, sum_to = _method("broadcast_to"), _method("sum_to")
 
     def __getitem__(self, index: Any) -> Tensor:

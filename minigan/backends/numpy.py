@@ -10,7 +10,7 @@ import numpy as np
 from minigan.backends.base import Backend
 from minigan.backends.plain import channel_axes
 
-PATCH_BYTES = 1 << 20  # patches worked on at a time: what a core's second-level cache holds
+PATCH_BYTES = 4 << 20  # patches worked on at a time: little enough for the cache, enough for the products to run well
 BLOCK = 16_384  # elements of Adam's buffers worked on at a time: five float32 blocks fit a 512 KiB second-level cache
 
 Pair = tuple[int, int]

@@ -112,6 +112,58 @@ def _(F, dy, condition):
     return F.where(condition, 0.0, dy)
 
 
+def _first_where(F, first, dy, equal):
+    """dy where the first is chosen, half of it where both are equal."""
+    return F.where(equal, 0.5 * dy, F.where(first, dy, 0.0))
+
+
+@op(broadcasts=True)
+def maximum(xp, a, b):
+    """The larger of a and b; where they are equal, each gets half of the gradient."""
+    return xp.maximum(a, b)
+
+
+@maximum.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \, ([a > b] + \tfrac{1}{2} [a = b])")
+def _(F, dy, a, b):
+    return _first_where(F, a > b, dy, F.equal(a, b))
+
+
+@maximum.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y \, ([b > a] + \tfrac{1}{2} [a = b])")
+def _(F, dy, a, b):
+    return _first_where(F, b > a, dy, F.equal(a, b))
+
+
+@op(broadcasts=True)
+def minimum(xp, a, b):
+    """The smaller of a and b; where they are equal, each gets half of the gradient."""
+    return xp.minimum(a, b)
+
+
+@minimum.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \, ([a < b] + \tfrac{1}{2} [a = b])")
+def _(F, dy, a, b):
+    return _first_where(F, a < b, dy, F.equal(a, b))
+
+
+@minimum.gradient("b", formula=r"\partial L/\partial b = \partial L/\partial y \, ([b < a] + \tfrac{1}{2} [a = b])")
+def _(F, dy, a, b):
+    return _first_where(F, b < a, dy, F.equal(a, b))
+
+
+@op
+def clip(xp, x, *, min=None, max=None):
+    """x, but no less than `min` and no more than `max`; the gradient passes at the bounds and stops beyond."""
+    return xp.clip(x, min, max)
+
+
+@clip.gradient(
+    "x",
+    formula=r"\partial L/\partial x = \partial L/\partial y \, [\mathit{min} \le x] \, [x \le \mathit{max}]",
+)
+def _(F, dy, x, min, max):
+    dx = dy if min is None else F.where(x >= min, dy, 0.0)
+    return dx if max is None else F.where(x <= max, dx, 0.0)
+
+
 @op(broadcasts=True)
 def greater(xp, a, b):
     """a > b, as booleans."""

@@ -32,7 +32,7 @@ def mean(xp, x, *, axis=None, keepdims=False):
 @mean.gradient("x", formula=r"\partial L/\partial x = \tfrac{1}{n} \operatorname{broadcast}(\partial L/\partial y)")
 def _(F, dy, x_shape, axis):
     kept = _kept(x_shape, axis)
-    n = math.prod(x_shape) // max(math.prod(kept), 1)
+    n = math.prod(x_shape) // (math.prod(kept) or 1)
     return F.broadcast_to(F.reshape(dy, shape=kept) / n, shape=x_shape)
 
 
@@ -49,5 +49,34 @@ def var(xp, x, *, axis=None, keepdims=False, ddof=0):
 )
 def _(F, dy, x, axis, ddof):
     kept = _kept(x.shape, axis)
-    n = math.prod(x.shape) // max(math.prod(kept), 1)
+    n = math.prod(x.shape) // (math.prod(kept) or 1)
     return F.reshape(dy, shape=kept) * (2 / (n - ddof)) * (x - F.mean(x, axis=axis, keepdims=True))
+
+
+def _extreme(F, dy, x, y, axis):
+    """dy at the places that hold the extreme value, in equal parts where there are several."""
+    kept = _kept(x.shape, axis)
+    chosen = F.equal(x, F.reshape(y, shape=kept))
+    return F.reshape(dy, shape=kept) * chosen / F.sum(chosen, axis=axis, keepdims=True)
+
+
+@op
+def max(xp, x, *, axis=None, keepdims=False):
+    """The largest value over `axis`; where several are, the gradient is split equally."""
+    return xp.max(x, axis=axis, keepdims=keepdims)
+
+
+@max.gradient("x", formula=r"\partial L/\partial x = \partial L/\partial y \, [x = y] / \operatorname{sum} [x = y]")
+def _(F, dy, x, y, axis):
+    return _extreme(F, dy, x, y, axis)
+
+
+@op
+def min(xp, x, *, axis=None, keepdims=False):
+    """The smallest value over `axis`; where several are, the gradient is split equally."""
+    return xp.min(x, axis=axis, keepdims=keepdims)
+
+
+@min.gradient("x", formula=r"\partial L/\partial x = \partial L/\partial y \, [x = y] / \operatorname{sum} [x = y]")
+def _(F, dy, x, y, axis):
+    return _extreme(F, dy, x, y, axis)

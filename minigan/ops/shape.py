@@ -1,5 +1,7 @@
 """Ops that move values without changing them, and the two that broadcasting is made of."""
 
+from itertools import accumulate, pairwise
+
 from minigan.autodiff import op
 from minigan.errors import ShapeError
 
@@ -98,3 +100,48 @@ def astype(xp, x, *, dtype):
 @astype.gradient("x", formula=r"\partial L/\partial x = \partial L/\partial y")
 def _(F, dy):
     return dy
+
+
+@op
+def concatenate(xp, arrays, *, axis=0):
+    """The arrays one after the other along an axis that they have."""
+    return xp.concatenate(arrays, axis=axis)
+
+
+@concatenate.gradient(
+    "arrays", formula=r"\partial L/\partial \mathit{arrays} = \operatorname{getitem}(\partial L/\partial y)"
+)
+def _(F, dy, arrays_shape, axis):
+    before = (slice(None),) * (axis % dy.ndim)
+    ends = list(accumulate((shape[axis] for shape in arrays_shape), initial=0))
+    return tuple(F.getitem(dy, index=(*before, slice(a, b))) for a, b in pairwise(ends))
+
+
+@op
+def stack(xp, arrays, *, axis=0):
+    """The arrays, all of one shape, side by side along a new axis."""
+    return xp.stack(arrays, axis=axis)
+
+
+@stack.gradient(
+    "arrays", formula=r"\partial L/\partial \mathit{arrays} = \operatorname{getitem}(\partial L/\partial y)"
+)
+def _(F, dy, arrays_shape, axis):
+    before = (slice(None),) * (axis % dy.ndim)
+    return tuple(F.getitem(dy, index=(*before, i)) for i in range(len(arrays_shape)))
+
+
+@op
+def pad(xp, x, *, pad_width, value=0.0):
+    """x with `value` around it; `pad_width` is ((before, after), ...), a pair for each axis or one for all."""
+    if len(pad_width) not in (1, x.ndim) or any(len(pair) != 2 or min(pair) < 0 for pair in pad_width):
+        raise ShapeError(
+            f"pad_width must be ((before, after), ...), one pair or {x.ndim}, of at least 0, got {pad_width}"
+        )
+    return xp.pad(x, pad_width, constant_values=value)
+
+
+@pad.gradient("x", formula=r"\partial L/\partial x = \operatorname{getitem}(\partial L/\partial y)")
+def _(F, dy, x_shape, pad_width):
+    pairs = pad_width if len(pad_width) == len(x_shape) else pad_width * len(x_shape)
+    return F.getitem(dy, index=tuple(slice(a, a + n) for (a, _), n in zip(pairs, x_shape, strict=True)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.backends import Backend
-from minigan.optim.optimizer import Optimizer
+from minigan.optim.optimizer import Optimizer, at_least_zero
 
 
 class Adam(Optimizer):
@@ -22,12 +22,15 @@ class Adam(Optimizer):
         eps: added to the root.
         weight_decay: this times the value is added to the gradient.
 
+    Raises:
+        ValueError: a setting out of its range.
+
     >>> import minigan as mg
     >>> w = mg.tensor([1.0, -1.0], requires_grad=True)
     >>> opt = mg.optim.Adam([w], lr=0.1)
     >>> (w * w).sum().backward(); opt.step()
-    >>> w.numpy().round(3).tolist()
-    [0.9, -0.9]
+    >>> print(w.numpy().round(3))
+    [ 0.9 -0.9]
     """
 
     def __init__(
@@ -38,16 +41,12 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        if not (lr >= 0 and eps >= 0 and weight_decay >= 0 and all(0 <= b < 1 for b in betas)):
-            raise ValueError(
-                f"Adam needs lr, eps and weight_decay of at least 0 and betas in [0, 1), got lr={lr}, eps={eps}, "
-                f"weight_decay={weight_decay}, betas={betas}"
-            )
+        at_least_zero(lr=lr, eps=eps, weight_decay=weight_decay)
+        if not all(0 <= b < 1 for b in betas):
+            raise ValueError(f"betas must be in [0, 1), got {betas}")
         settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, settings, ("m", "v"))
 
     def update(self, xp: Backend, value: Any, grad: Any, step: int, **slots: Any) -> None:
         s = self.settings
-        if s["weight_decay"]:
-            grad += s["weight_decay"] * value
         xp.adam(value, grad, slots["m"], slots["v"], s["lr"], s["betas"], s["eps"], step)

@@ -17,7 +17,7 @@ class Optimizer:
 
     Args:
         params: Tensors that require a gradient, of one dtype and on one backend.
-        settings: the hyperparameters, by name; they are attributes too.
+        settings: the hyperparameters by name, ``weight_decay`` among them.
         slots: names of the flat state arrays, such as Adam's moments.
 
     Raises:
@@ -81,8 +81,10 @@ class Optimizer:
             if p.grad is not None:
                 self._grad[span].reshape(p.shape)[...] = p.grad.data
         for span, step in self._runs():
-            slots = {name: array[span] for name, array in self._slots.items()}
-            self.update(self._home, self._value[span], self._grad[span], step, **slots)
+            value, grad = self._value[span], self._grad[span]
+            if self.settings["weight_decay"]:
+                grad += self.settings["weight_decay"] * value
+            self.update(self._home, value, grad, step, **{name: array[span] for name, array in self._slots.items()})
 
     def _runs(self) -> Iterator[tuple[slice, int]]:
         """Stretches of the buffer that are updated together: neighbours with a gradient and the same step count."""
@@ -118,3 +120,10 @@ class Optimizer:
         self.settings = dict(state["settings"])
         self._steps = list(state["steps"])
         self._slots = {name: self._home.from_host(state[name]) for name in self._slots}
+
+
+def at_least_zero(**settings: float) -> None:
+    """ValueError for a setting that is negative or not a number."""
+    for name, value in settings.items():
+        if not value >= 0:
+            raise ValueError(f"{name} must be at least 0, got {value}")

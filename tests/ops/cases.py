@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from support import Array, Call, anywhere, away, positive, rngs
+from support import Array, Call, anywhere, away, between, positive, rngs, spread
 
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, max_side=3)
 solid = hnp.array_shapes(min_dims=1, max_dims=3, max_side=3)
@@ -106,11 +106,40 @@ def scatter_add(draw):
     return Call("scatter_add", {"x": anywhere(rng, np.zeros(shape)[index].shape)}, {"index": index, "shape": shape})
 
 
+@st.composite
+def concatenate(draw):
+    """Arrays that differ along one axis, which is counted from either end."""
+    sides, rng = draw(solid), draw(rngs)
+    axis = draw(st.integers(0, len(sides) - 1))
+    lengths = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    parts = [anywhere(rng, (*sides[:axis], n, *sides[axis + 1 :])) for n in lengths]
+    counted = axis - draw(st.sampled_from([0, len(sides)]))
+    return Call("concatenate", {f"arrays[{i}]": part for i, part in enumerate(parts)}, {"axis": counted})
+
+
+@st.composite
+def stack(draw):
+    sides, rng = draw(shapes), draw(rngs)
+    axis = draw(st.integers(-len(sides) - 1, len(sides)))
+    count = draw(st.integers(1, 3))
+    return Call("stack", {f"arrays[{i}]": anywhere(rng, sides) for i in range(count)}, {"axis": axis})
+
+
+@st.composite
+def pad(draw):
+    """A pair for each axis, or one for all."""
+    sides, rng = draw(solid), draw(rngs)
+    width = st.tuples(st.integers(0, 2), st.integers(0, 2))
+    widths = draw(st.lists(width, min_size=len(sides), max_size=len(sides)) | st.lists(width, min_size=1, max_size=1))
+    attributes = {"pad_width": tuple(widths), "value": draw(st.sampled_from([0.0, 1.5]))}
+    return Call("pad", {"x": anywhere(rng, sides)}, attributes)
+
+
 # -- reductions and products -----------------------------------------------------------------------------------------
 
 
 @st.composite
-def reduction(draw, name):
+def reduction(draw, name, values=anywhere):
     """Over one axis, some, none or all; counted from either end."""
     sides = draw(shapes)
     some = st.lists(st.sampled_from(range(max(len(sides), 1))), unique=True, max_size=len(sides))
@@ -120,7 +149,15 @@ def reduction(draw, name):
     if name == "var":
         over = range(len(sides)) if axis is None else (axis,) if isinstance(axis, int) else axis
         attributes["ddof"] = draw(st.integers(0, min(1, prod(sides[a] for a in over) - 1)))
-    return Call(name, {"x": anywhere(draw(rngs), sides)}, attributes)
+    return Call(name, {"x": values(draw(rngs), sides)}, attributes)
+
+
+@st.composite
+def over_classes(draw, name):
+    """softmax and its logarithm over any axis."""
+    sides = draw(solid)
+    axis = draw(st.integers(-len(sides), len(sides) - 1))
+    return Call(name, {"x": anywhere(draw(rngs), sides)}, {"axis": axis})
 
 
 @st.composite
@@ -253,6 +290,22 @@ def bce_with_logits(draw):
     return Call("bce_with_logits", {"x": anywhere(rng, shape), "target": probability})
 
 
+@st.composite
+def distance(draw, name):
+    """x at least 0.5 from its target, which is an array of x's shape, 0-d, or a number."""
+    rng, shape = draw(rngs), draw(shapes)
+    kind = draw(st.sampled_from([shape, (), None]))
+    target = float(rng.uniform(-1, 1)) if kind is None else anywhere(rng, kind)
+    return Call(name, {"x": np.asarray(target + away(rng, shape)), "target": target})
+
+
+def small(rng, shape):
+    """Values in [-0.2, 0.2], which are nowhere near those of `away`."""
+    return np.asarray(anywhere(rng, shape) / 10)
+
+
+bounds = st.sampled_from([None, -1.0, 0.0]), st.sampled_from([None, 0.0, 1.0])
+
 CASES: dict[str, st.SearchStrategy[Call]] = {
     **{name: binary(name) for name in ("add", "sub", "mul")},
     "div": binary("div", b_values=away),
@@ -270,7 +323,15 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
     "sum_to": sum_to(),
     "getitem": getitem(),
     "scatter_add": scatter_add(),
+    "concatenate": concatenate(),
+    "stack": stack(),
+    "pad": pad(),
     **{name: reduction(name) for name in ("sum", "mean", "var")},
+    **{name: reduction(name, spread) for name in ("max", "min")},
+    **{name: binary(name, a_values=away, b_values=small) for name in ("maximum", "minimum")},
+    "clip": unary("clip", between, min=bounds[0], max=bounds[1]),
+    **{name: over_classes(name) for name in ("softmax", "log_softmax")},
+    **{name: distance(name) for name in ("mse_loss", "l1_loss")},
     "matmul": matmul(),
     "linear": linear(),
     "conv2d": conv2d(),
@@ -284,7 +345,7 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
 # linear in each input, with coefficients that are not negative: the same call on absolute values sums |terms|
 MULTILINEAR = {
     "add", "mul", "where", "copy", "astype", "to", "reshape", "transpose", "broadcast_to", "sum_to", "getitem",
-    "scatter_add", "sum", "mean", "matmul", "linear", "conv2d", "conv_transpose2d", "conv2d_weight_grad",
+    "concatenate", "stack", "scatter_add", "sum", "mean", "matmul", "linear", "conv2d", "conv_transpose2d", "conv2d_weight_grad",
 }  # fmt: skip
 
 

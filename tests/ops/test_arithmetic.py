@@ -12,6 +12,7 @@ from minigan.autodiff.registry import OPS
 from .cases import CASES, binary
 
 NUMPY = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "pow": np.power, "where": np.where}
+NUMPY |= {"maximum": np.maximum, "minimum": np.minimum}
 COMPARISONS = ("greater", "greater_equal", "less", "less_equal", "equal", "not_equal")
 
 data = st.data()
@@ -113,3 +114,20 @@ def test_mixed_derivative_of_pow(rng, b):
     first = mg.grad((a**exponent).sum(), a, create_graph=True)
     expected = a.data ** (b - 1) * (1 + b * np.log(a.data))
     assert_close(mg.grad(first.sum(), exponent).data, expected, 1e-14)  # some ten roundings of values up to 4
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_a_tie_gives_each_half(name):
+    a, b = (mg.tensor([1.0, 2.0, 2.0], requires_grad=True) for _ in "ab")
+    for g in mg.grad(getattr(mg.ops, name)(a, b).sum(), [a, b]):
+        np.testing.assert_array_equal(g.numpy(), [0.5, 0.5, 0.5])
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (None, 1.0), (-1.0, None), (None, None)])
+def test_clip_passes_at_its_bounds_and_stops_beyond(low, high):
+    values = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    x = mg.tensor(values, requires_grad=True)
+    y = x.clip(low, high)
+    np.testing.assert_array_equal(y.numpy(), np.clip(values, low, high))
+    inside = (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
+    np.testing.assert_array_equal(mg.grad(y.sum(), x).numpy(), inside)

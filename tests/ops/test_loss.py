@@ -58,10 +58,23 @@ def test_a_number_is_a_target_for_every_logit(data):
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (2, 1), (1, 2, 3)])
 def test_a_target_does_not_broadcast(shape):
-    with pytest.raises(ShapeError, match=r"logits' shape \(2, 3\)"):
-        mg.ops.bce_with_logits(np.zeros((2, 3)), np.zeros(shape))
+    for loss in (mg.ops.bce_with_logits, mg.ops.mse_loss, mg.ops.l1_loss):
+        with pytest.raises(ShapeError, match=r"a number or of x's shape \(2, 3\), got"):
+            loss(np.zeros((2, 3)), np.zeros(shape))
 
 
 def test_a_number_as_logits_is_named():
     with pytest.raises(DTypeError, match=r"bce_with_logits\(x 2\.0, target \(\).*is a number given where an array"):
         mg.ops.bce_with_logits(2.0, np.array(0.5))
+
+
+@given(CASES["mse_loss"])
+def test_distances_are_their_definitions(call):
+    x, target = call.arguments()
+    assert_close(mg.ops.mse_loss(x, target).data, np.mean((x - target) ** 2), BOUND)
+    assert_close(mg.ops.l1_loss(x, target).data, np.mean(np.abs(x - target)), BOUND)
+
+
+def test_l1_is_flat_where_x_is_its_target():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    assert mg.grad(mg.ops.l1_loss(x, 1.0), x).numpy().tolist() == [0.0, 0.5]

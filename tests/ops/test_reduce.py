@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import arriving_at, assert_close, rngs, run
 
+import minigan as mg
+
 from .cases import CASES
 
 data = st.data()
@@ -29,3 +31,13 @@ def test_what_gradients_sum_to(data, rng):
         axis = call.attributes["axis"]
         kept = np.sum(dx, axis=axis, keepdims=call.attributes["keepdims"])
         assert_close(np.asarray(kept), handed_out * arriving[0], 1e-13)  # 27 terms of size 10 in another order
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+@pytest.mark.parametrize("axis", [None, 1, (0, 1)])
+def test_ties_split_the_gradient_equally(name, axis):
+    values = np.array([[1.0, 3.0, 3.0], [3.0, 1.0, 1.0]]) * (1 if name == "max" else -1)
+    x = mg.tensor(values, requires_grad=True)
+    g = mg.grad(getattr(x, name)(axis=axis).sum(), x).numpy()
+    chosen = values == getattr(values, name)(axis=axis, keepdims=True)
+    np.testing.assert_allclose(g, chosen / chosen.sum(axis=axis, keepdims=True), rtol=1e-15)  # one division

@@ -1,4 +1,4 @@
-"""Adam against its definition, and what every optimiser owes its parameters."""
+"""Optimisers against their definitions, and what every one owes its parameters."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import minigan as mg
 from minigan.errors import DTypeError, InPlaceChange, ShapeError
 
 
-def reference(value, grads, lr, betas, eps, weight_decay):
+def adam(value, grads, lr, betas, eps, weight_decay):
     """Algorithm 1 of Kingma and Ba (2015), line by line."""
     m, v = np.zeros_like(value), np.zeros_like(value)
     for t, g in enumerate(grads, start=1):
@@ -21,28 +21,81 @@ def reference(value, grads, lr, betas, eps, weight_decay):
     return value
 
 
+def sgd(value, grads, lr, momentum, weight_decay):
+    """The sum written out: every earlier gradient counts, by its age."""
+    seen = []
+    for g in grads:
+        seen.append(g + weight_decay * value)
+        value = value - lr * sum(momentum**age * g for age, g in enumerate(reversed(seen)))
+    return value
+
+
+def rmsprop(value, grads, lr, alpha, eps, weight_decay):
+    """Tieleman and Hinton (2012), with eps beside the root."""
+    v = np.zeros_like(value)
+    for g in grads:
+        g = g + weight_decay * value
+        v = alpha * v + (1 - alpha) * g**2
+        value = value - lr * g / (np.sqrt(v) + eps)
+    return value
+
+
+weight_decays = st.sampled_from([0.0, 0.1])
+OPTIMIZERS = {
+    "Adam": (
+        adam,
+        st.fixed_dictionaries(
+            {
+                "lr": st.just(0.01),
+                "betas": st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.9)]),
+                "eps": st.just(1e-8),
+                "weight_decay": weight_decays,
+            }
+        ),
+    ),
+    "SGD": (
+        sgd,
+        st.fixed_dictionaries(
+            {"lr": st.just(0.01), "momentum": st.sampled_from([0.0, 0.9]), "weight_decay": weight_decays}
+        ),
+    ),
+    "RMSProp": (
+        rmsprop,
+        st.fixed_dictionaries(
+            {
+                "lr": st.just(0.01),
+                "alpha": st.sampled_from([0.99, 0.5]),
+                "eps": st.just(1e-8),
+                "weight_decay": weight_decays,
+            }
+        ),
+    ),
+}
+
+
 def give(parameter, gradient):
     parameter.grad = mg.tensor(gradient)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @given(
     st.lists(st.lists(st.integers(1, 4), max_size=3).map(tuple), min_size=1, max_size=4),
     st.integers(0, 2**32 - 1),
-    st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.9)]),
-    st.sampled_from([0.0, 0.1]),
+    st.data(),
 )
-def test_adam_is_algorithm_1(shapes, seed, betas, weight_decay):
-    rng = np.random.default_rng(seed)
+def test_each_is_its_definition(name, shapes, seed, data):
+    definition, strategy = OPTIMIZERS[name]
+    settings, rng = data.draw(strategy), np.random.default_rng(seed)
     starts = [rng.normal(size=s) for s in shapes]
     grads = [[rng.normal(size=s) for s in shapes] for _ in range(4)]
     params = [mg.tensor(s, requires_grad=True) for s in starts]
-    opt = mg.optim.Adam(params, lr=0.01, betas=betas, eps=1e-8, weight_decay=weight_decay)
+    opt = getattr(mg.optim, name)(params, **settings)
     for step in grads:
         for p, g in zip(params, step, strict=True):
             give(p, g)
         opt.step()
     for i, p in enumerate(params):
-        expected = reference(starts[i], [step[i] for step in grads], 0.01, betas, 1e-8, weight_decay)
+        expected = definition(starts[i], [step[i] for step in grads], **settings)
         # a dozen float64 operations a step, in another order, on values of order 1
         np.testing.assert_allclose(p.numpy(), expected, rtol=1e-12, atol=1e-12)
 
@@ -56,7 +109,7 @@ def test_long_parameters_cross_the_blocks_of_the_fast_kernel():
         give(p, g)
         opt.step()
     # as above
-    np.testing.assert_allclose(p.numpy(), reference(start, grads, 0.1, (0.9, 0.999), 1e-8, 0.0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(p.numpy(), adam(start, grads, 0.1, (0.9, 0.999), 1e-8, 0.0), rtol=1e-12, atol=1e-12)
 
 
 def test_a_parameter_without_a_gradient_stays_and_its_count_too():
@@ -92,8 +145,11 @@ def test_an_array_that_was_replaced_is_taken_up_again():
     np.testing.assert_allclose(w.numpy(), [4.9, 4.9], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"), [("Adam", {"lr": 0.05}), ("SGD", {"lr": 0.01, "momentum": 0.9}), ("RMSProp", {"lr": 0.05})]
+)
 @given(st.integers(0, 5), st.integers(1, 5))
-def test_a_state_dict_continues_a_run_exactly(before, after):
+def test_a_state_dict_continues_a_run_exactly(name, settings, before, after):
     def run(opt, w, steps):
         for _ in range(steps):
             opt.zero_grad()
@@ -101,10 +157,10 @@ def test_a_state_dict_continues_a_run_exactly(before, after):
             opt.step()
 
     w = mg.tensor([1.0, -2.0, 3.0], requires_grad=True)
-    opt = mg.optim.Adam([w], lr=0.05)
+    opt = getattr(mg.optim, name)([w], **settings)
     run(opt, w, before)
     twin = mg.tensor(w.numpy(), requires_grad=True)
-    other = mg.optim.Adam([twin])
+    other = getattr(mg.optim, name)([twin])
     other.load_state_dict(opt.state_dict())
     run(opt, w, after)
     run(other, twin, after)
@@ -128,7 +184,13 @@ def test_a_step_between_forward_and_backward_is_caught():
         (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)] * 2), ValueError, "twice"),
         (lambda: mg.optim.Adam([mg.tensor([1.0])]), DTypeError, "require a gradient"),
         (lambda: mg.optim.Adam([np.ones(3)]), DTypeError, "leaf Tensors"),
-        (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)], lr=-1), ValueError, "lr=-1"),
+        (
+            lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)], lr=-1),
+            ValueError,
+            "lr must be at least 0, got -1",
+        ),
+        (lambda: mg.optim.SGD([mg.tensor([1.0], requires_grad=True)], momentum=1.0), ValueError, "momentum must be in"),
+        (lambda: mg.optim.RMSProp([mg.tensor([1.0], requires_grad=True)], alpha=-0.1), ValueError, "alpha must be in"),
         (lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True)], betas=(0.9, 1.0)), ValueError, "betas"),
         (
             lambda: mg.optim.Adam([mg.tensor([1.0], requires_grad=True), mg.tensor(np.ones(2), requires_grad=True)]),
