@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(ROOT).venv/bin/
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types mutants bench clean
 .DELETE_ON_ERROR:
 
 demo: $(ROOT).venv/installed
@@ -21,6 +21,9 @@ lint: $(ROOT).venv/installed-test
 types: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)mypy
 
+mutants: $(ROOT).venv/installed-test
+	cd $(ROOT) && $(BIN)python tests/mutants/engine_laws.py
+
 bench: $(ROOT).venv/installed-bench
 	cd $(ROOT) && $(BIN)python tests/benchmarks/compare.py
 
@@ -36,7 +39,10 @@ $(ROOT).venv/installed-test: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
 	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[test,lint]"
 	touch $@
 
-$(ROOT).venv/installed-bench: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+$(ROOT).venv/installed-mutants: $(ROOT).venv/installed-test
+	cd $(ROOT) && $(BIN)python tests/mutants/engine_laws.py
+
+bench: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
 	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[bench]"
 	touch $@
 

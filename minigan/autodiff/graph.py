@@ -78,7 +78,7 @@ class Raw:
         return node.values()
 
     def call(self, node: Node, rule: Rule, arguments: tuple[Any, ...]) -> Any:
-        fast = node.xp.fast_rules.get(rule.key)  # type: ignore[arg-type]
+        fast = node.xp.fast_rules.get(rule.key) if rule.key else None
         result = None if fast is None else fast(node.xp, *arguments)
         return rule.function(raw_ops(node.xp), *arguments) if result is None else result
 
@@ -175,12 +175,12 @@ def walk(
     """
     engine: Raw | Traced = Traced() if traced else Raw()
     order = reachable(roots)
-    goals = None if targets is None else {t._edge or t for t in targets}
-    needed = None if goals is None else _on_the_way(order, goals)
+    goals: Any = None if targets is None else {t._edge or t for t in targets}
+    needed: Any = None if goals is None else _on_the_way(order, goals)
 
     arrived: dict[Any, list[Any]] = {}  # edge -> [gradient, whether the walk made it and nobody else holds it]
     for edge, gradient in zip(roots, gradients, strict=True):
-        if goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed):  # type: ignore[operator]
+        if goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed):
             _send(engine, arrived, edge, gradient, False)
     found: dict[Any, list[Any]] = {}
     for node in order:
@@ -211,12 +211,12 @@ def walk(
     return [(t, _yours(engine, entry)) for t, entry in results if entry is not None]
 
 
-def _live(route: Any, goals: set[Any] | None, needed: set[Node] | None) -> bool:
+def _live(route: Any, goals: Any, needed: Any) -> bool:
     """Whether a gradient is to be sent along a route."""
     if type(route) is not tuple:
         return False
     edge = route[0]
-    return goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed)  # type: ignore[operator]
+    return goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed)
 
 
 def _on_the_way(order: list[Node], goals: set[Any]) -> set[Node]:

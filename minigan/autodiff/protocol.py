@@ -162,9 +162,8 @@ class Op:
         kernel, count, array_type = self.kernel, len(self.inputs), xp.array_type
 
         def call(*args: Any, **attributes: Any) -> Any:
-            if len(args) > count:
-                args, attributes = self.bind(args, attributes)  # type: ignore[assignment]
-            y = kernel(xp, *args, **attributes)
+            given, attrs = self.bind(args, attributes) if len(args) > count else (args, attributes)
+            y = kernel(xp, *given, **attrs)
             return y if type(y) is array_type or type(y) is tuple or type(y) in by_type else xp.asarray(y)
 
         return call

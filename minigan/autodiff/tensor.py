@@ -16,10 +16,10 @@ def _binary(name: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     """An operator and its reflected form."""
 
     def forward(self: Tensor, other: Any) -> Tensor:
-        return OPS[name](self, other)  # type: ignore[no-any-return]
+        return OPS[name](self, other)
 
     def reflected(self: Tensor, other: Any) -> Tensor:
-        return OPS[name](other, self)  # type: ignore[no-any-return]
+        return OPS[name](other, self)
 
     return forward, reflected
 
@@ -28,7 +28,7 @@ def _method(name: str) -> Callable[..., Tensor]:
     """A method that is the op of that name."""
 
     def method(self: Tensor, *args: Any, **attributes: Any) -> Tensor:
-        return OPS[name](self, *args, **attributes)  # type: ignore[no-any-return]
+        return OPS[name](self, *args, **attributes)
 
     method.__name__ = name
     method.__doc__ = f"`minigan.ops.{name}` of this tensor."
@@ -213,11 +213,11 @@ class Tensor:
 
     def astype(self, dtype: Any) -> Tensor:
         """This tensor in another dtype; recorded, so that the gradient returns in the old one."""
-        return OPS["astype"](self, dtype=str(self.data.dtype.type(0).astype(dtype).dtype))  # type: ignore[no-any-return]
+        return OPS["astype"](self, dtype=str(self.data.dtype.type(0).astype(dtype).dtype))
 
     def to(self, backend: str) -> Tensor:
         """This tensor on another backend; recorded, so that the gradient returns to the old one."""
-        return OPS["to"](self, backend=backend, source=self.backend)  # type: ignore[no-any-return]
+        return OPS["to"](self, backend=backend, source=self.backend)
 
     @property
     def label(self) -> str:
@@ -297,15 +297,15 @@ class Tensor:
     def __getitem__(self, index: Any) -> Tensor:
         parts = index if isinstance(index, tuple) else (index,)
         plain = tuple(i.data.copy() if isinstance(i, Tensor) else i for i in parts)
-        return OPS["getitem"](self, index=plain)  # type: ignore[no-any-return]
+        return OPS["getitem"](self, index=plain)
 
     def reshape(self, *shape: Any) -> Tensor:
         """``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
-        return OPS["reshape"](self, shape=_one_tuple(shape))  # type: ignore[no-any-return]
+        return OPS["reshape"](self, shape=_one_tuple(shape))
 
     def transpose(self, *axes: Any) -> Tensor:
         """``x.transpose(0, 2, 1)`` or ``x.transpose((0, 2, 1))``; all axes reversed without arguments."""
-        return OPS["transpose"](self, axes=_one_tuple(axes) or None)  # type: ignore[no-any-return]
+        return OPS["transpose"](self, axes=_one_tuple(axes) or None)
 
     @property
     def T(self) -> Tensor:

@@ -35,7 +35,7 @@ class Dense(Module):
         self.weight, self.bias = _new_parameters((out_features, in_features), out_features, bias, rng)
 
     def forward(self, x: Any) -> Tensor:
-        return ops.linear(x, self.weight, self.bias)  # type: ignore[no-any-return]
+        return ops.linear(x, self.weight, self.bias)
 
     def settings(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
@@ -64,7 +64,7 @@ class Conv2d(Module):
         self.weight, self.bias = _new_parameters(shape, out_channels, bias, rng)
 
     def forward(self, x: Any) -> Tensor:
-        return ops.conv2d(x, self.weight, self.bias, **self.options)  # type: ignore[no-any-return]
+        return ops.conv2d(x, self.weight, self.bias, **self.options)
 
     def settings(self) -> str:
         return _conv_settings(self)
@@ -103,7 +103,7 @@ class ConvTranspose2d(Module):
         self.weight, self.bias = _new_parameters(shape, out_channels, bias, rng)
 
     def forward(self, x: Any) -> Tensor:
-        return ops.conv_transpose2d(x, self.weight, self.bias, **self.options)  # type: ignore[no-any-return]
+        return ops.conv_transpose2d(x, self.weight, self.bias, **self.options)
 
     def settings(self) -> str:
         return _conv_settings(self)
@@ -142,7 +142,7 @@ class Reshape(Module):
         self.shape = shape
 
     def forward(self, x: Any) -> Tensor:
-        return ops.reshape(x, shape=(x.shape[0], *self.shape))  # type: ignore[no-any-return]
+        return ops.reshape(x, shape=(x.shape[0], *self.shape))
 
     def settings(self) -> str:
         return ", ".join(map(str, self.shape))
@@ -162,7 +162,7 @@ class ReLU(Module):
     """max(x, 0)."""
 
     def forward(self, x: Any) -> Tensor:
-        return ops.relu(x)  # type: ignore[no-any-return]
+        return ops.relu(x)
 
 
 class LeakyReLU(Module):
@@ -172,7 +172,7 @@ class LeakyReLU(Module):
         self.negative_slope = negative_slope
 
     def forward(self, x: Any) -> Tensor:
-        return ops.leaky_relu(x, negative_slope=self.negative_slope)  # type: ignore[no-any-return]
+        return ops.leaky_relu(x, negative_slope=self.negative_slope)
 
     def settings(self) -> str:
         return str(self.negative_slope)
@@ -182,21 +182,21 @@ class Tanh(Module):
     """The hyperbolic tangent."""
 
     def forward(self, x: Any) -> Tensor:
-        return ops.tanh(x)  # type: ignore[no-any-return]
+        return ops.tanh(x)
 
 
 class Sigmoid(Module):
     """1 / (1 + exp(-x))."""
 
     def forward(self, x: Any) -> Tensor:
-        return ops.sigmoid(x)  # type: ignore[no-any-return]
+        return ops.sigmoid(x)
 
 
 class Softplus(Module):
     """log(1 + exp(x))."""
 
     def forward(self, x: Any) -> Tensor:
-        return ops.softplus(x)  # type: ignore[no-any-return]
+        return ops.softplus(x)
 
 
 def _pair(size: Pair) -> tuple[int, int]:

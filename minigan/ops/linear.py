@@ -39,7 +39,7 @@ def _(F, dy, a, b_shape):
 def linear(xp, x, weight, bias=None):
     """x W^T + b: x (..., in), weight (out, in), bias (out,) -> (..., out)."""
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
-        raise ShapeError(f"x's last axis ({x.shape[-1:]}) must be weight's second ({weight.shape[1:]})")
+        raise ShapeError("x must be (..., in) and weight (out, in), with the same number of inputs in both")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"bias must be of shape {weight.shape[:1]}, one number an output")
     y = xp.matmul(x, weight.T)

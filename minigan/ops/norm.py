@@ -146,10 +146,9 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm in evaluation needs running_mean and running_var; give them, or training=True")
-        normed: Tensor = batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
-        return normed
+        return batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
     y, mean, inv_std = batch_norm_train(x, weight, bias, eps=eps)
-    n = x.size // x.shape[1]
+    n = y.size // y.shape[1]
     var = (inv_std.data**-2 - eps).clip(0, None) * (n / (n - 1))  # rounding can leave a constant channel below 0
     for running, new in ((running_mean, mean.data), (running_var, var)):
         if running is not None:
@@ -158,5 +157,4 @@ def batch_norm(
                     f"running statistics change in place and must be Tensors, got {type(running).__name__}"
                 )
             running.assign_((1 - momentum) * running.data + momentum * new)
-    normalised: Tensor = y
-    return normalised
+    return y

@@ -36,7 +36,9 @@ class Optimizer:
             raise ValueError("the optimiser got a parameter twice; give each once")
         for p in self.params:
             if not isinstance(p, Tensor) or not p.is_leaf or not p.requires_grad:
-                raise DTypeError(f"an optimiser takes leaf Tensors that require a gradient, got {p!r:.80}")
+                raise DTypeError(
+                    f"an optimiser takes leaf Tensors that require a gradient, such as module.parameters(), got {p!r:.80}"
+                )
         if len({(p.dtype, p.backend) for p in self.params}) > 1:
             raise DTypeError("an optimiser takes parameters of one dtype on one backend; make one for each")
         self.settings = dict(settings)

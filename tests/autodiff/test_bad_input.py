@@ -32,7 +32,7 @@ SHAPES = {
     "inner sides": (lambda: tracked(2, 3) @ ones(2, 3), ["matmul(a (2, 3) float32, b (2, 3) float32)"]),
     "linear's sides": (
         lambda: mg.ops.linear(ones(2, 3), ones(4, 2)),
-        ["linear(x (2, 3)", "weight (4, 2)", "last axis"],
+        ["linear(x (2, 3)", "weight (4, 2)", "same number of inputs"],
     ),
     "linear's bias": (
         lambda: mg.ops.linear(ones(2, 3), ones(4, 3), ones(3)),

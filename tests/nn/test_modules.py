@@ -146,7 +146,7 @@ def test_the_same_seed_gives_the_same_layer():
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups=2 must divide in_channels=3"),
         (lambda: nn.BatchNorm(4)(np.ones((1, 4), "float32")), "more than one value a channel"),
         (lambda: nn.Conv2d(1, 1, 9)(np.ones((1, 1, 4, 4), "float32")), "the output would be empty"),
-        (lambda: nn.Dense(3, 2)(np.ones((1, 4), "float32")), "x's last axis"),
+        (lambda: nn.Dense(3, 2)(np.ones((1, 4), "float32")), "the same number of inputs"),
     ],
 )
 def test_mistakes_are_named(make, message):
