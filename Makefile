@@ -13,7 +13,7 @@ demo: $(ROOT).venv/installed
 	$(BIN)minigan eval $(ROOT)runs/demo --min-share 0.03
 
 test: $(ROOT).venv/installed-test
-	cd $(ROOT) && $(BIN)python -m pytest -n 2
+	cd $(ROOT) && $(BIN)python -m pytest -n 2 --dist loadfile
 
 lint: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)ruff check . && $(BIN)ruff format --check .

@@ -2,10 +2,13 @@
 
 from minigan.nn import init
 from minigan.nn.layers import (
+    AvgPool2d,
     BatchNorm,
     Conv2d,
     ConvTranspose2d,
     Dense,
+    Dropout,
+    Embedding,
     Flatten,
     LeakyReLU,
     ReLU,
@@ -13,10 +16,12 @@ from minigan.nn.layers import (
     Sigmoid,
     Softplus,
     Tanh,
+    Upsample,
 )
-from minigan.nn.module import Buffer, Module, Parameter, Sequential, frozen
+from minigan.nn.module import Buffer, Module, ModuleList, Parameter, Sequential, frozen
 
 __all__ = [
-    "BatchNorm", "Buffer", "Conv2d", "ConvTranspose2d", "Dense", "Flatten", "LeakyReLU", "Module", "Parameter", "ReLU",
-    "Reshape", "Sequential", "Sigmoid", "Softplus", "Tanh", "frozen", "init",
+    "AvgPool2d", "BatchNorm", "Buffer", "Conv2d", "ConvTranspose2d", "Dense", "Dropout", "Embedding", "Flatten", "LeakyReLU",
+    "Module", "ModuleList", "Parameter", "ReLU", "Reshape", "Sequential", "Sigmoid", "Softplus", "Tanh", "Upsample",
+    "frozen", "init",
 ]  # fmt: skip

@@ -26,6 +26,21 @@ def fan_in(parameter: Parameter) -> int:
     return math.prod(parameter.shape[1:])
 
 
+def fan_out(parameter: Parameter) -> int:
+    """How many outputs one input feeds: all axes but the second."""
+    return parameter.shape[0] * math.prod(parameter.shape[2:])
+
+
+def xavier(parameter: Parameter, rng: Rng = None) -> None:
+    """Glorot and Bengio (2010): U[-b, b) with b = sqrt(6 / (fan in + fan out)), for tanh and linear layers."""
+    uniform(parameter, math.sqrt(6 / (fan_in(parameter) + fan_out(parameter))), rng)
+
+
+def he(parameter: Parameter, negative_slope: float = 0.0, rng: Rng = None) -> None:
+    """He et al. (2015): N(0, 2 / ((1 + slope^2) fan in)), for ReLU, and for LeakyReLU with its slope."""
+    normal(parameter, math.sqrt(2 / ((1 + negative_slope**2) * fan_in(parameter))), rng=rng)
+
+
 def dcgan(module: Module, std: float = 0.02, rng: Rng = None) -> Module:
     """Radford et al. (2016): weights of dense and convolution layers from N(0, 0.02^2), biases 0; norms stay 1 and 0."""
     generator = random.generator(rng)

@@ -199,6 +199,58 @@ class Softplus(Module):
         return ops.softplus(x)
 
 
+class Dropout(Module):
+    """In training, zeroes each value with probability p and divides the others by 1 - p; evaluation passes x on."""
+
+    def __init__(self, p: float = 0.5, *, rng: init.Rng = None) -> None:
+        self.p, self.rng = p, rng if rng is None else random.generator(rng)
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.dropout(x, self.p, self.training, self.rng)
+
+    def settings(self) -> str:
+        return f"p={self.p}"
+
+
+class Embedding(Module):
+    """Rows of a table by number: integers (...) -> (..., dim). Weight (count, dim) from N(0, 1)."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: init.Rng = None) -> None:
+        self.weight = Parameter(random.normal((num_embeddings, embedding_dim), rng=rng), name="weight", copy=False)
+
+    def forward(self, index: Any) -> Tensor:
+        return ops.embedding(index, self.weight)
+
+    def settings(self) -> str:
+        return ", ".join(map(str, self.weight.shape))
+
+
+class Upsample(Module):
+    """Each pixel as a square of pixels: (N, C, H, W) -> (N, C, sH, sW)."""
+
+    def __init__(self, scale_factor: int = 2) -> None:
+        self.scale_factor = scale_factor
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.upsample_nearest2d(x, self.scale_factor)
+
+    def settings(self) -> str:
+        return str(self.scale_factor)
+
+
+class AvgPool2d(Module):
+    """The mean over windows; padding counts as zeros."""
+
+    def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
+
+    def settings(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride or self.kernel_size}, padding={self.padding}"
+
+
 def _pair(size: Pair) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 

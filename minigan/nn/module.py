@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -138,13 +138,13 @@ class Module:
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-class Sequential(Module):
-    """Modules one after the other, under the keys ``0``, ``1``, ..."""
+class ModuleList(Module):
+    """Modules under the keys ``0``, ``1``, ..., to be called as one likes."""
 
-    def __init__(self, *modules: Module) -> None:
+    def __init__(self, modules: Iterable[Module]) -> None:
         for i, module in enumerate(modules):
             if not isinstance(module, Module):
-                raise TypeError(f"Sequential takes modules, got {type(module).__name__} at position {i}")
+                raise TypeError(f"{type(self).__name__} takes modules, got {type(module).__name__} at position {i}")
             setattr(self, str(i), module)
 
     def __iter__(self) -> Iterator[Module]:
@@ -155,6 +155,13 @@ class Sequential(Module):
 
     def __getitem__(self, index: int) -> Module:
         return list(self)[index]
+
+
+class Sequential(ModuleList):
+    """Modules one after the other, under the keys ``0``, ``1``, ..."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__(modules)
 
     def forward(self, x: Any) -> Any:
         for module in self:

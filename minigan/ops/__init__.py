@@ -18,6 +18,7 @@ from minigan.ops.arithmetic import (
     sub,
     where,
 )
+from minigan.ops.composite import avg_pool2d, cross_entropy, dropout, embedding, upsample_nearest2d
 from minigan.ops.conv import conv2d, conv2d_weight_grad, conv_transpose2d
 from minigan.ops.convert import to
 from minigan.ops.functions import abs, cos, exp, leaky_relu, log, relu, sigmoid, sign, sin, softplus, sqrt, tanh
@@ -41,10 +42,11 @@ from minigan.ops.shape import (
 from minigan.ops.softmax import log_softmax, softmax
 
 __all__ = [
-    "abs", "add", "astype", "batch_norm", "batch_norm_eval", "batch_norm_train", "bce_with_logits", "broadcast_to", "clip",
-    "concatenate", "conv2d", "conv2d_weight_grad", "conv_transpose2d", "copy", "cos", "div", "equal", "exp", "getitem",
-    "greater", "greater_equal", "l1_loss", "leaky_relu", "less", "less_equal", "linear", "log", "log_softmax", "matmul",
-    "max", "maximum", "mean", "min", "minimum", "mse_loss", "mul", "neg", "not_equal", "pad", "pow", "relu", "reshape",
-    "scatter_add", "sigmoid", "sign", "sin", "softmax", "softplus", "sqrt", "stack", "sub", "sum", "sum_to", "tanh", "to",
-    "transpose", "var", "where",
+    "abs", "add", "astype", "avg_pool2d", "batch_norm", "batch_norm_eval", "batch_norm_train", "bce_with_logits",
+    "broadcast_to", "clip", "concatenate", "conv2d", "conv2d_weight_grad", "conv_transpose2d", "copy", "cos",
+    "cross_entropy", "div", "dropout", "embedding", "equal", "exp", "getitem", "greater", "greater_equal", "l1_loss",
+    "leaky_relu", "less", "less_equal", "linear", "log", "log_softmax", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "mse_loss", "mul", "neg", "not_equal", "pad", "pow", "relu", "reshape", "scatter_add", "sigmoid",
+    "sign", "sin", "softmax", "softplus", "sqrt", "stack", "sub", "sum", "sum_to", "tanh", "to", "transpose",
+    "upsample_nearest2d", "var", "where",
 ]  # fmt: skip

@@ -157,3 +157,38 @@ def test_mistakes_are_named(make, message):
 def test_forgetting_forward_is_said():
     with pytest.raises(NotImplementedError, match="has no forward"):
         nn.Module()(1)
+
+
+def test_a_module_list_holds_state_and_leaves_the_calls_to_its_owner():
+    layers = nn.ModuleList(nn.Dense(3, 3, rng=i) for i in range(2))
+    assert list(layers.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert len(layers) == 2
+    assert layers[1] is list(layers)[1]
+
+
+def test_dropout_acts_in_training_only_and_draws_anew():
+    layer, x = nn.Dropout(0.5, rng=0), mg.tensor(np.ones((50, 4), "float32"))
+    first, second = layer(x).numpy(), layer(x).numpy()
+    assert (first != second).any()
+    assert layer.eval()(x) is x
+
+
+def test_layers_of_composite_ops_are_those_ops():
+    x = mg.tensor(np.random.default_rng(0).normal(size=(2, 3, 4, 4)))
+    np.testing.assert_array_equal(nn.Upsample(2)(x).numpy(), mg.ops.upsample_nearest2d(x, 2).numpy())
+    np.testing.assert_array_equal(nn.AvgPool2d(2, 1, 1)(x).numpy(), mg.ops.avg_pool2d(x, 2, 1, 1).numpy())
+    table, index = nn.Embedding(5, 3, rng=0), np.array([[0, 4], [4, 2]])
+    np.testing.assert_array_equal(table(index).numpy(), table.weight.numpy()[index])
+
+
+def test_initialisers_have_the_spread_of_their_papers():
+    dense, conv = nn.Dense(300, 200).weight, nn.Conv2d(32, 64, 3).weight
+    for p, fan_in, fan_out in ((dense, 300, 200), (conv, 32 * 9, 64 * 9)):
+        nn.init.xavier(p, rng=0)
+        bound = np.sqrt(6 / (fan_in + fan_out))
+        assert np.abs(p.numpy()).max() <= bound
+        # 5 standard errors of a standard deviation over n draws, in both
+        assert abs(p.numpy().std() - bound / np.sqrt(3)) < 5 * bound / np.sqrt(2 * p.size)
+        nn.init.he(p, negative_slope=0.2, rng=0)
+        std = np.sqrt(2 / (1.04 * fan_in))
+        assert abs(p.numpy().std() - std) < 5 * std / np.sqrt(2 * p.size)
