@@ -180,7 +180,7 @@ def walk(
 
     arrived: dict[Any, list[Any]] = {}  # edge -> [gradient, whether the walk made it and nobody else holds it]
     for edge, gradient in zip(roots, gradients, strict=True):
-        if goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed):
+        if _wanted(edge, goals, needed):
             _send(engine, arrived, edge, gradient, False)
     found: dict[Any, list[Any]] = {}
     for node in order:
@@ -198,7 +198,8 @@ def walk(
                 positions = tuple(range(len(node.routes)))
             live = []
             for i in positions:
-                if _live(node.routes[i], goals, needed):
+                route = node.routes[i]
+                if type(route) is tuple and _wanted(route[0], goals, needed):
                     live.append(i)
             if live:
                 _apply(engine, arrived, node, rule, positions, live, rule.pick(values))
@@ -211,11 +212,8 @@ def walk(
     return [(t, _yours(engine, entry)) for t, entry in results if entry is not None]
 
 
-def _live(route: Any, goals: Any, needed: Any) -> bool:
-    """Whether a gradient is to be sent along a route."""
-    if type(route) is not tuple:
-        return False
-    edge = route[0]
+def _wanted(edge: Any, goals: Any, needed: Any) -> bool:
+    """Whether a gradient is to be sent to an edge: it is a goal itself, or on the way to one."""
     return goals is None or edge in goals or (type(edge) is tuple and edge[0] in needed)
 
 
@@ -223,7 +221,7 @@ def _on_the_way(order: list[Node], goals: set[Any]) -> set[Node]:
     """The nodes from which some goal can be reached."""
     needed: set[Node] = set()
     for node in reversed(order):
-        if any(_live(route, goals, needed) for route in node.routes):
+        if any(type(route) is tuple and _wanted(route[0], goals, needed) for route in node.routes):
             needed.add(node)
     return needed
 

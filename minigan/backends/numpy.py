@@ -28,14 +28,14 @@ class NumPyBackend(Backend):
     def to_host(self, array: Any) -> Any:
         return array
 
-    # Convolutions go through the batch a few images at a time, so that the patches, sixteen times the image for a 4x4
-    # kernel and stride 1, stay in the cache between being copied and being multiplied.
+    # Convolutions go through the batch a few images at a time, so that the memory of their patches, many times that of
+    # the images, is small and found again; docs/decisions/0002-blocked-convolution.md has the figures.
 
     def conv2d(self, x: Any, weight: Any, bias: Any, small: Pair, *geometry: Any) -> Any:
         """As the plain kernel, block by block."""
         y = np.empty((len(x), *small, len(weight)), np.result_type(x, weight)).transpose(0, 3, 1, 2)
         weight = _as_matrix(weight)
-        for block in _blocks(x, weight, small):
+        for block in _blocks(x, weight.shape[2:], small):
             y[block] = super().conv2d(x[block], weight, bias, small, *geometry)
         return y
 
@@ -44,18 +44,17 @@ class NumPyBackend(Backend):
         channels = weight.shape[1] * geometry[-1]
         x = np.empty((len(dy), *large, channels), np.result_type(dy, weight)).transpose(0, 3, 1, 2)
         weight = _as_matrix(weight)
-        for block in _blocks(x, weight, dy.shape[2:]):
+        for block in _blocks(x, weight.shape[2:], dy.shape[2:]):
             x[block] = super().conv2d_input_grad(dy[block], weight, large, *geometry)
         return x
 
     def conv2d_weight_grad(self, x: Any, dy: Any, kernel: Pair, *geometry: Any) -> Any:
         """As the plain kernel, block by block."""
         total: Any = None
-        shape = (dy.shape[1], x.shape[1], *kernel)
-        for block in _blocks(x, np.broadcast_to(x.dtype.type(0), shape), dy.shape[2:]):
+        for block in _blocks(x, kernel, dy.shape[2:]):
             part = super().conv2d_weight_grad(x[block], dy[block], kernel, *geometry)
             total = part if total is None else np.add(total, part, out=total)
-        return super().conv2d_weight_grad(x, dy, kernel, *geometry) if total is None else total
+        return total
 
     def batch_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
         """As the plain kernel; the variance's products go straight into sums, and the rest is done in one array."""
@@ -97,11 +96,11 @@ def _as_matrix(weight: Any) -> Any:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
 
 
-def _blocks(x: Any, weight: Any, small: Pair) -> Iterator[slice]:
-    """Slices of the batch whose patches take about PATCH_BYTES."""
-    image = x.shape[1] * weight.shape[2] * weight.shape[3] * small[0] * small[1] * x.dtype.itemsize
-    size = max(1, PATCH_BYTES // image)
-    return (slice(i, i + size) for i in range(0, len(x), size))
+def _blocks(x: Any, kernel: Pair, small: Pair) -> Iterator[slice]:
+    """Slices of the batch whose patches take about PATCH_BYTES; one of an empty batch."""
+    image = x.shape[1] * kernel[0] * kernel[1] * small[0] * small[1] * x.dtype.itemsize
+    size = max(1, PATCH_BYTES // max(1, image))
+    return (slice(i, i + size) for i in range(0, max(1, len(x)), size))
 
 
 def channel_sum(a: Any, b: Any = None) -> Any:

@@ -25,9 +25,11 @@ def _rows(array: Array, groups: int) -> Array:
 
 def _images(rows: Array, n: int, h: int, w: int) -> Array:
     """(NHW, C) or (G, NHW, C/G) -> (N, C, H, W), a view where memory allows."""
+    channels = rows.shape[-1]
     if rows.ndim == 3:
+        channels *= len(rows)
         rows = rows.transpose(1, 0, 2)
-    return rows.reshape(n, h, w, -1).transpose(0, 3, 1, 2)
+    return rows.reshape(n, h, w, channels).transpose(0, 3, 1, 2)
 
 
 def _weight_matrix(weight: Array, groups: int) -> Array:

@@ -1,5 +1,7 @@
 """What a Tensor shows, and its operators and methods, which are ops by another name."""
 
+import copy
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -175,3 +177,14 @@ def test_a_tensor_that_is_neither_true_nor_false_says_so():
             ask(mg.tensor([1.0, 2.0]))
     with pytest.raises(TypeError, match="no axes"):
         len(mg.tensor(1.0))
+
+
+def test_a_copy_stays_on_its_backend_and_a_gradient_must_fit():
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    twin = copy.deepcopy(x * x)
+    assert twin.backend == x.backend
+    np.testing.assert_array_equal(twin.numpy(), [1.0, 4.0])
+    for wrong in (np.ones(2), mg.tensor([1.0]), 1.0):
+        with pytest.raises(ValueError, match=r"grad must be None or a Tensor of shape \(2,\)"):
+            x.grad = wrong
+    assert x.grad is None

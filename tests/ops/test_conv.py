@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from support import anywhere, arriving_at, assert_close, rngs, run
 
 import minigan as mg
+from minigan.backends.numpy import NUMPY
+from minigan.backends.plain import PlainKernels
 from minigan.errors import ShapeError
 
 from .cases import CASES, pair, terms, windows
@@ -148,3 +150,19 @@ def test_errors_name_the_geometry(name, shapes, attributes, message):
     with pytest.raises(ShapeError, match=message) as caught:
         getattr(mg.ops, name)(*map(np.zeros, shapes), **attributes)
     assert f"{name}(x {shapes[0]} float64, weight {shapes[1]} float64" in str(caught.value)
+
+
+@pytest.mark.parametrize("xp", [NUMPY, PlainKernels], ids=["fast", "plain"])
+@pytest.mark.parametrize(("n", "channels"), [(0, 3), (2, 0), (0, 0)])
+def test_empty_batches_and_images_without_channels(xp, n, channels):
+    """Sums of nothing are 0, in the plain kernels too."""
+    x, w, dy = np.ones((n, channels, 4, 4)), np.ones((5, channels, 3, 3)), np.ones((n, 5, 2, 2))
+    geometry = (1, 1), (0, 0), (1, 1), 1
+    me = () if xp is NUMPY else (NUMPY,)
+    for y, shape in (
+        (xp.conv2d(*me, x, w, None, (2, 2), *geometry), (n, 5, 2, 2)),
+        (xp.conv2d_input_grad(*me, dy, w, (4, 4), *geometry), x.shape),
+        (xp.conv2d_weight_grad(*me, x, dy, (3, 3), *geometry), w.shape),
+    ):
+        assert y.shape == shape
+        assert not y.any()
