@@ -39,10 +39,7 @@ $(ROOT).venv/installed-test: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
 	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[test,lint]"
 	touch $@
 
-$(ROOT).venv/installed-mutants: $(ROOT).venv/installed-test
-	cd $(ROOT) && $(BIN)python tests/mutants/engine_laws.py
-
-bench: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+$(ROOT).venv/installed-bench: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
 	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[bench]"
 	touch $@
 
