@@ -13,7 +13,7 @@ from pathlib import Path
 import tyro
 
 from minigan import __version__, gan
-from minigan.errors import RunError, TrainingFailed
+from minigan.errors import BackendError, RunError, TrainingFailed
 from minigan.gan import files, pictures
 
 app = tyro.extras.SubcommandApp()
@@ -97,7 +97,7 @@ def main() -> None:
             description="Train GANs and look at what they learned.",
             config=(tyro.conf.SuppressFixed, tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff),
         )
-    except (RunError, OSError) as error:
+    except (RunError, BackendError, OSError) as error:
         failed = isinstance(error, TrainingFailed)
         print(f"minigan: error: {error}", file=sys.stderr)
         sys.exit(1 if failed else 2)

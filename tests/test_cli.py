@@ -84,6 +84,34 @@ def test_a_mistake_is_one_message_and_exit_code_2(args, message, tmp_path):
     assert "Traceback" not in err
 
 
+def test_mnist_from_a_folder_trains_a_run_that_other_commands_read(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, axes in (("images-idx3", (16, 28, 28)), ("labels-idx1", (16,))):
+        header = np.array([0x800 + len(axes), *axes], ">u4").tobytes()
+        (tmp_path / f"train-{name}-ubyte").write_bytes(header + rng.integers(0, 10, axes).astype(np.uint8).tobytes())
+    code, _, err = minigan("train", "gan", *TINY, "--data", "mnist:.", "--out", "run", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["data"] == "mnist:."
+    assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 2
+    code, out, _ = minigan("eval", "run", "--n", 10, cwd=tmp_path)
+    assert code == 0
+    assert "nearest of 5000 real digits" in out
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("cifar", "data must be one of digits, mnist, mnist:FOLDER, got 'cifar'"),
+        ("mnist:nowhere", "there is no folder nowhere; give the one that holds MNIST's files"),
+        ("mnist:.", ". has no train-images-idx3-ubyte and no train-labels-idx1-ubyte, with .gz or without"),
+    ],
+)
+def test_data_that_cannot_be_had_is_one_line_and_leaves_nothing(source, message, tmp_path):
+    code, out, err = minigan("train", "gan", *TINY, "--data", source, cwd=tmp_path)
+    assert (code, out, err) == (2, "", f"minigan: error: {message}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_second_run_in_the_same_folder_is_refused(run):
     code, _, err = minigan("train", "dcgan", *TINY, cwd=run.parent.parent)
     assert code == 2

@@ -11,6 +11,7 @@ import minigan
 
 PACKAGE = Path(minigan.__file__).parent
 HEAVY = {"matplotlib", "scipy", "hypothesis", "pytest", "tyro", "tqdm", "safetensors", "torch", "cupy"}
+HEAVY |= {"pooch", "requests"}
 ORDER = ["backends", "autodiff", "ops", "nn", "optim", "gan", "cli"]  # each may import those before it
 BESIDE = {"study", "testing", "data", "metrics"}  # imported by nothing below gan
 FILES = sorted(PACKAGE.rglob("*.py"))

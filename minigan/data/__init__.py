@@ -2,5 +2,8 @@
 
 from minigan.data.digits import digits
 from minigan.data.loader import Loader
+from minigan.data.mnist import mnist
+from minigan.data.sources import check, load
+from minigan.data.toys import grid, line, ring
 
-__all__ = ["Loader", "digits"]
+__all__ = ["Loader", "check", "digits", "grid", "line", "load", "mnist", "ring"]

@@ -17,11 +17,17 @@ def digits() -> tuple[Images, Labels]:
         images, float32 (5000, 1, 28, 28) in [-1, 1], ink is 1; labels, int64 (5000,). ``DIGITS.md`` beside this
         file names the source.
 
-    >>> import minigan as mg
     >>> images, labels = mg.data.digits()
     >>> images.shape, float(images.min()), float(images.max())
     ((5000, 1, 28, 28), -1.0, 1.0)
     """
     with as_file(files("minigan.data") / "digits.npz") as path, np.load(path, allow_pickle=False) as stored:
         images, labels = stored["images"], stored["labels"]
-    return (images[:, None] / np.float32(127.5) - np.float32(1)), labels.astype(np.int64)
+    return scaled(images), labels.astype(np.int64)
+
+
+def scaled(pixels: np.ndarray) -> Images:
+    """Images, float32 (n, 1, H, W) in [-1, 1], of pixels, uint8 (n, H, W)."""
+    images = pixels[:, None] / np.float32(127.5)
+    images -= 1
+    return images

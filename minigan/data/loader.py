@@ -28,7 +28,7 @@ class Loader:
     Raises:
         ValueError: arrays of different lengths, or a batch larger than the data.
 
-    >>> loader = Loader(np.arange(10), batch_size=4, seed=0)
+    >>> loader = mg.data.Loader(np.arange(10), batch_size=4, seed=0)
     >>> [batch.shape for (batch,) in loader]
     [(4,), (4,)]
     >>> loader.epoch, loader.position
@@ -60,7 +60,13 @@ class Loader:
             yield self.next()
 
     def next(self) -> tuple[Any, ...]:
-        """The next batch, a tuple with a part of each array."""
+        """The next batch, a tuple with a part of each array.
+
+        >>> loader = mg.data.Loader(np.arange(6), -np.arange(6), batch_size=2)
+        >>> a, b = loader.next()
+        >>> a.shape, bool((a == -b).all())
+        ((2,), True)
+        """
         begin = self.position * self.batch_size
         chosen = self.order[begin : begin + self.batch_size]
         batch = tuple(a[chosen] for a in self.arrays)
@@ -71,7 +77,11 @@ class Loader:
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        """Seed, epoch, position, and what they only mean something for: size and batch size."""
+        """Seed, epoch, position, and what they only mean something for: size and batch size.
+
+        >>> mg.data.Loader(np.arange(6), batch_size=2).state_dict()
+        {'seed': 0, 'epoch': 0, 'position': 0, 'size': 6, 'batch_size': 2}
+        """
         return {
             "seed": self.seed,
             "epoch": self.epoch,
@@ -81,7 +91,17 @@ class Loader:
         }
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go to the place that `state_dict` described; ValueError if it was of other data or another batch size."""
+        """Go to the place that `state_dict` described.
+
+        Raises:
+            ValueError: the state is of other data or of another batch size.
+
+        >>> a, b = (mg.data.Loader(np.arange(6), batch_size=2) for _ in range(2))
+        >>> _ = a.next()
+        >>> b.load_state_dict(a.state_dict())
+        >>> b.position
+        1
+        """
         for key in ("size", "batch_size"):
             if state[key] != getattr(self, key):
                 raise ValueError(f"the loader's state has {key} {state[key]}, this loader has {getattr(self, key)}")

@@ -9,22 +9,30 @@ from typing import Literal
 
 from tyro.conf import Fixed
 
+from minigan import data
 from minigan.errors import RunError
 from minigan.gan.losses import GENERATOR_LOSSES
 from minigan.gan.models import MODELS
 
 LATENTS = ("normal", "uniform")
-DATA = ("digits",)
+BACKENDS = ("numpy", "cupy", None)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What to train, and how; `PRESETS` holds each model's own settings."""
+    """What to train, and how; `PRESETS` holds each model's own settings.
+
+    Raises:
+        RunError: a setting out of its range.
+
+    >>> mg.gan.TrainConfig("gan", steps=100).batch_size
+    64
+    """
 
     model: Fixed[Literal["gan", "dcgan"]]
     """gan: fully connected; dcgan: convolutions and batch norm."""
-    data: Literal["digits"] = "digits"
-    """digits: 5,000 embedded MNIST digits."""
+    data: str = "digits"
+    """digits: 5,000 embedded MNIST digits; mnist: all 60,000, downloaded once; mnist:FOLDER: from a folder."""
     epochs: int = 14
     """Times through the data."""
     steps: int | None = None
@@ -41,6 +49,8 @@ class TrainConfig:
     """The discriminator's target for real images; 1 for no smoothing."""
     latent: Literal["normal", "uniform"] = "normal"
     """Latents from N(0, 1), or from U(-1, 1)."""
+    backend: str | None = None
+    """numpy: the CPU; cupy: a GPU, with the extra cuda12 or cuda13; if not given, the current one, which starts as numpy."""
     seed: int = 0
     """Of weights, order and noise: the same seed gives the same run."""
     out: Path | None = None
@@ -59,10 +69,11 @@ class TrainConfig:
             ("model", tuple(MODELS)),
             ("loss", tuple(GENERATOR_LOSSES)),
             ("latent", LATENTS),
-            ("data", DATA),
+            ("backend", BACKENDS),
         ):
             if getattr(self, name) not in known:
-                raise RunError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise RunError(f"{name} must be one of {', '.join(filter(None, known))}, got {getattr(self, name)!r}")
+        data.check(self.data)
         if not 0 < self.smoothing <= 1:
             raise RunError(f"smoothing must be above 0 and at most 1, got {self.smoothing}")
         if self.seed < 0:

@@ -25,10 +25,11 @@ def latents(n: int, kind: str, rng: random.Generator | int) -> Tensor:
 def generate(generator: Module, z: Tensor, batch: int = 250) -> Any:
     """Images for the latents z, as a host array; in evaluation mode, so that an image depends on its latent alone."""
     training = generator.training
+    z = z.to(next((p.backend for p in generator.parameters()), z.backend))
     generator.eval()
     try:
         with no_grad():
-            parts = [generator(Tensor(z.data[i : i + batch], copy=False)).numpy() for i in range(0, len(z), batch)]
+            parts = [generator(z[i : i + batch]).numpy() for i in range(0, len(z), batch)]
     finally:
         generator.train(training)
     return backends.get("numpy").concatenate(parts)
@@ -36,13 +37,26 @@ def generate(generator: Module, z: Tensor, batch: int = 250) -> Any:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's settings and its generator."""
+    """A run's settings, `config`, and its generator, `generator`; made by `load`.
+
+    >>> run = mg.gan.Run(mg.gan.TrainConfig("gan"), mg.gan.models.mlp_generator(rng=0))
+    >>> run.config.latent
+    'normal'
+    """
 
     config: TrainConfig
     generator: Module
 
     def sample(self, n: int, seed: int = 0) -> Any:
-        """n generated images, float32 (n, 1, 28, 28) in [-1, 1], from latents drawn with `seed`."""
+        """n generated images, float32 (n, 1, 28, 28) in [-1, 1], from latents drawn with `seed`.
+
+        Raises:
+            RunError: n below 1.
+
+        >>> run = mg.gan.Run(mg.gan.TrainConfig("gan"), mg.gan.models.mlp_generator(rng=0))
+        >>> run.sample(4, seed=0).shape
+        (4, 1, 28, 28)
+        """
         if n < 1:
             raise RunError(f"the number of samples must be at least 1, got {n}")
         return generate(self.generator, latents(n, self.config.latent, seed))
@@ -53,6 +67,16 @@ def load(folder: str | Path) -> Run:
 
     Raises:
         RunError: the folder is not there, is not a run, or holds a file that cannot be read.
+
+    Returns:
+        A `Run`, with its settings and its generator.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     config = mg.gan.TrainConfig("gan", steps=1, out=pathlib.Path(folder))
+    ...     mg.gan.Trainer(config).run()
+    ...     mg.gan.load(folder).sample(4).shape
+    (4, 1, 28, 28)
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

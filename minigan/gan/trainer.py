@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minigan import data
+from minigan import backends, data
 from minigan.autodiff import Tensor
 from minigan.backends import random
 from minigan.errors import RunError, TrainingFailed
@@ -34,25 +34,35 @@ class Trainer:
         config: the settings, such as `PRESETS["dcgan"]`.
 
     Raises:
-        RunError: settings that make no sense, a batch larger than the data, a folder that holds a run or
-            cannot be written to.
+        RunError: settings that make no sense, data that cannot be had, a batch larger than the data, a folder that
+            holds a run or cannot be written to.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     config = mg.gan.TrainConfig("gan", steps=1, out=pathlib.Path(folder))
+    ...     mg.gan.Trainer(config).run()
+    ...     sorted(path.name for path in config.out.glob("s*.png"))
+    ['samples-000.png', 'samples-001.png', 'samples.png']
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        self.backend = config.backend or backends.current().name
+        backends.get(self.backend)  # one that cannot be used is said before anything is read or written
         self.out = config.out or Path("runs") / config.model
-        images, _ = data.digits()
+        images, _ = data.load(config.data)
         if config.batch_size > len(images):
             raise RunError(f"a batch of {config.batch_size} is larger than the data, {len(images)} images")
         self.loader = data.Loader(images, batch_size=config.batch_size, seed=config.seed)
         self.steps = config.steps or config.epochs * len(self.loader)
-        self.generator, self.discriminator = models.build(config.model, random.generator([config.seed, 0]))
+        with backends.backend(self.backend):
+            self.generator, self.discriminator = models.build(config.model, random.generator([config.seed, 0]))
+            self.fixed = latents(64, config.latent, random.generator([config.seed, 2]))
         self.noise = random.generator([config.seed, 1])
         self.opt_g = Adam(self.generator.parameters(), config.lr, BETAS)
         self.opt_d = Adam(self.discriminator.parameters(), config.lr_d or config.lr, BETAS)
         self.d_loss = partial(discriminator, smoothing=config.smoothing)
         self.g_loss = GENERATOR_LOSSES[config.loss]
-        self.fixed = latents(64, config.latent, random.generator([config.seed, 2]))
         self.metrics: list[dict[str, Any]] = []
         self._unread: list[tuple[Tensor, Tensor]] = []
         files.new_run(self.out)
@@ -79,17 +89,11 @@ class Trainer:
     def step(self) -> tuple[Tensor, Tensor]:
         """One adversarial step on the next batch: the losses of D and G."""
         (real,) = self.loader.next()
-        z = latents(len(real), self.config.latent, self.noise)
-        return adversarial_step(
-            self.generator,
-            self.discriminator,
-            self.opt_g,
-            self.opt_d,
-            Tensor(real, copy=False),
-            z,
-            self.d_loss,
-            self.g_loss,
-        )
+        with backends.backend(self.backend):
+            real = Tensor(real, copy=False)
+            z = latents(len(real), self.config.latent, self.noise)
+        players, optimizers = (self.generator, self.discriminator), (self.opt_g, self.opt_d)
+        return adversarial_step(*players, *optimizers, real, z, self.d_loss, self.g_loss)
 
     def read_losses(self, step: int, epoch: int) -> None:
         """Note the mean of the losses since the last reading."""
