@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minigan import backends
 from minigan.autodiff.graph import reachable, total, walk
 from minigan.autodiff.registry import OPS
 from minigan.autodiff.tensor import Tensor, wrap
 from minigan.autodiff.trace import Cause, mode, place, recording
-from minigan.errors import MissingGradient, ShapeError
+from minigan.errors import BackendError, MissingGradient, ShapeError
 
 
 def backward(output: Tensor, gradient: Any, retain: bool) -> None:
@@ -47,6 +48,13 @@ def grad(
         MissingGradient: nothing can arrive at an input; the message says why.
         FreedGraph: an earlier pass freed what this one needs.
         ShapeError: an output is not a scalar and no gradient for it was given.
+
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+    >>> g = mg.grad((x**3).sum(), x, create_graph=True)
+    >>> g.numpy().tolist()
+    [3.0, 12.0]
+    >>> mg.grad(g.sum(), x).numpy().tolist()
+    [6.0, 12.0]
     """
     outs = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
     ins = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
@@ -90,6 +98,15 @@ def vjp(function: Callable[..., Any], *inputs: Any) -> tuple[Any, Callable[..., 
     Returns:
         ``y, pullback``. ``pullback(dy)`` gives one gradient for one input, else a tuple, with zeros where `y` does not
         depend on an input; it may be called again.
+
+    Raises:
+        ShapeError: from the pullback, for a `dy` that is not of the shape of `y`.
+
+    >>> y, pullback = mg.vjp(mg.ops.matmul, [[1.0, 2.0]], [3.0, 4.0])
+    >>> y.numpy().tolist()
+    [11.0]
+    >>> [gradient.numpy().tolist() for gradient in pullback([10.0])]
+    [[[30.0, 40.0]], [10.0, 20.0]]
     """
     xs = tuple(_leaf(x) for x in inputs)
     with recording(True):
@@ -117,6 +134,13 @@ def jvp(function: Callable[..., Any], inputs: Any, tangents: Any) -> tuple[Any, 
 
     Returns:
         ``y, dy``; zeros where `y` does not depend on the inputs.
+
+    Raises:
+        ShapeError: other numbers or shapes of tangents than of inputs.
+
+    >>> y, dy = mg.jvp(mg.ops.exp, 0.0, 3.0)
+    >>> y.item(), dy.item()
+    (1.0, 3.0)
     """
     given = inputs if isinstance(inputs, tuple) else (inputs,)
     along = tangents if isinstance(tangents, tuple) else (tangents,)
@@ -143,6 +167,15 @@ def hvp(function: Callable[..., Tensor], x: Any, v: Any) -> Tensor:
         function: of one Tensor, giving a scalar Tensor.
         x: an array or Tensor.
         v: of x's shape.
+
+    Returns:
+        A Tensor of x's shape.
+
+    Raises:
+        ShapeError: the function gives more than one number, or `v` has another shape.
+
+    >>> mg.hvp(lambda x: (x**3).sum(), x=[1.0, 2.0], v=[1.0, 1.0])
+    Tensor([ 6. 12.], float32, shape (2,))
     """
     leaf = _leaf(x)
     with recording(True):
@@ -154,7 +187,11 @@ def hvp(function: Callable[..., Tensor], x: Any, v: Any) -> Tensor:
 
 
 def why(x: Tensor) -> str:
-    """Why ``x.grad`` is None, or that it is not, in one sentence."""
+    """Why ``x.grad`` is None, or that it is not, in one sentence.
+
+    >>> mg.why(mg.tensor([1.0, 2.0]))
+    'a tensor of shape (2,) does not require a gradient: make it with requires_grad=True'
+    """
     if x.grad is not None:
         return f"{x.label} has a gradient"
     if not x._tracked:
@@ -202,9 +239,16 @@ def _arriving(output: Tensor, gradient: Any, who: str, traced: bool) -> Any:
                 "only a scalar has 1 by default: reduce it with .mean() or .sum(), or give one"
             )
         gradient = output._home.ones_like(output.data)
-    seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient, copy=False)
+    seed = gradient
+    if not isinstance(gradient, Tensor):
+        seed = wrap(backends.to_array(gradient, copy=False, home=output._home), None, [0, None], None)
     if seed.shape != output.shape:
         raise ShapeError(f"{who}() got a gradient of shape {seed.shape} for an output of shape {output.shape}")
+    if seed.backend != output.backend:
+        raise BackendError(
+            f"{who}() got a gradient on {seed.backend} for an output on {output.backend}; "
+            f"bring them together with gradient.to({output.backend!r})"
+        )
     if traced:
         return seed if seed.dtype == output.dtype else OPS["astype"](seed, dtype=str(output.dtype))
     return seed.data if seed.dtype == output.dtype else seed.data.astype(output.dtype)
@@ -218,7 +262,9 @@ def _leaf(x: Any) -> Tensor:
 
 
 def _zeros(like: Tensor, requires_grad: bool = False) -> Tensor:
-    return Tensor(like._home.zeros_like(like.data), requires_grad=requires_grad, copy=False)
+    zeros = wrap(like._home.zeros_like(like.data), None, [0, None], None)
+    zeros.requires_grad = requires_grad
+    return zeros
 
 
 def _or_zeros(gradient: Tensor | None, like: Tensor) -> Tensor:

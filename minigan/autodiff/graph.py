@@ -127,7 +127,7 @@ class Traced:
         return rule.function(TRACED_OPS, *arguments)
 
     def settled(self, gradient: Any, node: Node) -> Any:
-        return gradient if isinstance(gradient, Tensor) else Tensor(gradient, copy=False)
+        return gradient if isinstance(gradient, Tensor) else wrap(node.xp.asarray(gradient), None, [0, None], None)
 
     def sum_to(self, gradient: Any, shape: tuple[int, ...]) -> Any:
         return TRACED_OPS.sum_to(gradient, shape=shape)

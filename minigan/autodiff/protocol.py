@@ -349,7 +349,7 @@ def _shared(y: Any, given: Sequence[Any]) -> Version:
 
 
 def op(kernel: Callable[..., Any] | None = None, *, outputs: tuple[str, ...] = ("y",), broadcasts: bool = False) -> Any:
-    """Make a differentiable op from a kernel; its gradient rules follow with ``@name.gradient("x", formula=...)``.
+    r"""Make a differentiable op from a kernel; its gradient rules follow with ``@name.gradient("x", formula=...)``.
 
     Args:
         kernel: ``(xp, *inputs, **attributes)``. Positional parameters are arrays, or one tuple of arrays;
@@ -357,6 +357,19 @@ def op(kernel: Callable[..., Any] | None = None, *, outputs: tuple[str, ...] = (
         outputs: names of what it returns. Boolean and integer outputs are constants.
         broadcasts: whether its inputs broadcast against each other; the engine then sums each rule's result
             back to its input's shape.
+
+    Returns:
+        An `Op`, called as a function of Tensors, arrays or numbers.
+
+    >>> @mg.op
+    ... def cube(xp, x):
+    ...     return x**3
+    >>> @cube.gradient("x", formula=r"\partial L/\partial x = 3 x^2 \, \partial L/\partial y")
+    ... def _(F, dy, x):
+    ...     return 3 * x**2 * dy
+    >>> x = mg.tensor(2.0, requires_grad=True)
+    >>> mg.grad(cube(x), x).item()
+    12.0
     """
     if kernel is None:
         return lambda function: op(function, outputs=outputs, broadcasts=broadcasts)

@@ -71,7 +71,14 @@ mode = _Mode()
 
 
 class no_grad(recording):
-    """``with mg.no_grad():`` records nothing inside the block; ``@mg.no_grad()`` makes it a decorator."""
+    """``with mg.no_grad():`` records nothing inside the block; ``@mg.no_grad()`` makes it a decorator.
+
+    >>> x = mg.tensor(1.0, requires_grad=True)
+    >>> with mg.no_grad():
+    ...     y = 2 * x
+    >>> y.requires_grad
+    False
+    """
 
     def __init__(self) -> None:
         super().__init__(False)

@@ -12,7 +12,19 @@ from minigan.backends.base import Backend, storage
 from minigan.backends.numpy import NUMPY
 from minigan.errors import BackendError, DTypeError
 
-__all__ = ["Backend", "SCALARS", "backend", "current", "get", "of", "set_backend", "storage", "to_array", "weak"]
+__all__ = [
+    "Backend",
+    "SCALARS",
+    "backend",
+    "current",
+    "get",
+    "of",
+    "register",
+    "set_backend",
+    "storage",
+    "to_array",
+    "weak",
+]
 
 SCALARS = (bool, int, float, np.generic)
 _by_name: dict[str, Backend] = {"numpy": NUMPY}
@@ -21,11 +33,20 @@ _current: Backend = NUMPY
 
 
 def get(name: str) -> Backend:
-    """The backend called `name`; `BackendError` if there is none."""
+    """The backend called `name`, loaded when first asked for; `BackendError` if there is none, or it cannot be used."""
+    if name == "cupy" and name not in _by_name:
+        from minigan.backends.cupy import load
+
+        register(load())
     try:
         return _by_name[name]
     except KeyError:
-        raise BackendError(f"unknown backend {name!r}; there is: {', '.join(sorted(_by_name))}") from None
+        raise BackendError(f"unknown backend {name!r}; there is: {', '.join(sorted({*_by_name, 'cupy'}))}") from None
+
+
+def register(made: Backend) -> None:
+    """Make a backend known by its name and by the type of its arrays."""
+    _by_name[made.name] = by_type[made.array_type] = made
 
 
 def of(array: Any) -> Backend | None:
@@ -42,14 +63,31 @@ def current() -> Backend:
 
 
 def set_backend(name: str) -> None:
-    """Make new arrays on the backend called `name` from now on."""
+    """Make new arrays on the backend called `name` from now on.
+
+    Raises:
+        BackendError: a backend that is unknown or cannot be used here.
+
+    >>> mg.set_backend("numpy")
+    >>> mg.tensor(1.0).backend
+    'numpy'
+    """
     global _current
     _current = get(name)
 
 
 @contextmanager
 def backend(name: str) -> Iterator[Backend]:
-    """``with mg.backend("numpy"):`` makes new arrays there inside the block."""
+    """``with mg.backend("numpy"):`` makes new arrays there inside the block.
+
+    Raises:
+        BackendError: a backend that is unknown or cannot be used here.
+
+    >>> with mg.backend("numpy"):
+    ...     x = mg.tensor(1.0)
+    >>> x.backend
+    'numpy'
+    """
     global _current
     before, _current = _current, get(name)
     try:
@@ -63,23 +101,38 @@ def weak(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def to_array(data: Any, copy: bool = True) -> Any:
-    """An array from user's data: arrays keep their dtype and place, numbers and lists become float32 on the current backend."""
-    home = of(data)
-    if home is None:
-        try:
-            array = np.asarray(data)
-            if array.dtype.kind not in "fiub":
-                raise TypeError(f"it holds {array.dtype}")
-        except (TypeError, ValueError) as error:
-            raise DTypeError(
-                f"cannot make an array of numbers from {type(data).__name__} {data!r:.60}: {error}; "
-                "give a number, an array, or lists of numbers that are equally long"
-            ) from None
-        array = array.astype(np.float32)
-        return array if _current is NUMPY else _current.from_host(array)
-    if type(data) is not home.array_type:
-        data = home.asarray(data)  # a subclass (matrix, memmap) becomes a plain array
-    if data.dtype.kind not in "fiub":
-        raise DTypeError(f"dtype {data.dtype} is not supported; use floats, integers or booleans")
-    return home.array(data) if copy else data
+def to_array(data: Any, copy: bool = True, home: Backend | None = None) -> Any:
+    """An array from user's data.
+
+    A device's array stays where it is. What lies in the host's memory goes to the backend `home`, the current one when
+    left out: arrays keep their dtype, numbers and lists become float32.
+    """
+    place = of(data)
+    if place is not None and place is not NUMPY:
+        return place.array(data) if copy else data
+    home = home or _current
+    if place is NUMPY:
+        array = (
+            data if type(data) is np.ndarray else np.asarray(data)
+        )  # a subclass (matrix, memmap) becomes a plain array
+        if array.dtype.kind not in "fiub":
+            raise DTypeError(f"dtype {array.dtype} is not supported; use floats, integers or booleans")
+    else:
+        array, copy = _from_lists(data), copy and hasattr(data, "dtype")
+    if home is not NUMPY:
+        return home.from_host(array)
+    return np.array(array) if copy else array
+
+
+def _from_lists(data: Any) -> Any:
+    """A host array of numbers, lists, or another library's array, which keeps its dtype."""
+    try:
+        array = np.asarray(data)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"it holds {array.dtype}")
+    except (TypeError, ValueError) as error:
+        raise DTypeError(
+            f"cannot make an array of numbers from {type(data).__name__} {data!r:.60}: {error}; "
+            "give a number, an array, or lists of numbers that are equally long"
+        ) from None
+    return array if hasattr(data, "dtype") and not isinstance(data, np.generic) else array.astype(np.float32)

@@ -50,6 +50,10 @@ class Backend(PlainKernels):
 
         return register
 
+    def indices(self, index: Any) -> Any:
+        """`index` as this backend's arrays take it."""
+        return index
+
     def from_host(self, array: Any) -> Any:
         """Copy a NumPy array into this backend."""
         raise NotImplementedError

@@ -95,7 +95,8 @@ class PlainKernels:
             small_h, large_h = _taps(i * dilation[0], stride[0], padding[0], p, large[0])
             for j in range(kw):
                 small_w, large_w = _taps(j * dilation[1], stride[1], padding[1], q, large[1])
-                image[:, large_h, large_w] += patches[:, small_h, small_w, i, j]
+                part = image[:, large_h, large_w]
+                part += patches[:, small_h, small_w, i, j]
         return image.transpose(0, 3, 1, 2)
 
     # -- the convolution family: forward, and its two transposes ---------------------------------------

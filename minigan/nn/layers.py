@@ -9,7 +9,8 @@ from minigan import ops
 from minigan.autodiff import Tensor
 from minigan.backends import random
 from minigan.nn import init
-from minigan.nn.module import Buffer, Module, Parameter
+from minigan.nn.module import Module, Parameter
+from minigan.ops.conv import pair
 
 Pair = int | tuple[int, int]
 
@@ -28,7 +29,14 @@ def _new_parameters(
 
 
 class Dense(Module):
-    """x W^T + b: (..., in) -> (..., out). Weight (out, in)."""
+    """x W^T + b: (..., in) -> (..., out). Weight (out, in).
+
+    Raises:
+        ShapeError: called with another number of inputs.
+
+    >>> mg.nn.Dense(3, 2)(mg.tensor([[1.0, 2.0, 3.0]])).shape
+    (1, 2)
+    """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rng: init.Rng = None) -> None:
         self.in_features, self.out_features = in_features, out_features
@@ -42,7 +50,16 @@ class Dense(Module):
 
 
 class Conv2d(Module):
-    """Convolution: (N, C, H, W) -> (N, O, P, Q), P = floor((H + 2p - d(k - 1) - 1)/s) + 1. Weight (O, C/groups, kH, kW)."""
+    """Convolution: (N, C, H, W) -> (N, O, P, Q), P = floor((H + 2p - d(k - 1) - 1)/s) + 1. Weight (O, C/groups, kH, kW).
+
+    Raises:
+        ValueError: groups that do not divide both numbers of channels.
+        ShapeError: called with other channels, or an image that the kernel does not fit into.
+
+    >>> x = mg.tensor(np.zeros((2, 3, 28, 28), "float32"))
+    >>> mg.nn.Conv2d(3, 8, kernel_size=4, stride=2, padding=1)(x).shape
+    (2, 8, 14, 14)
+    """
 
     def __init__(
         self,
@@ -57,9 +74,13 @@ class Conv2d(Module):
         *,
         rng: init.Rng = None,
     ) -> None:
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, _pair(kernel_size)
+        self.in_channels, self.out_channels, self.kernel_size = (
+            in_channels,
+            out_channels,
+            pair("kernel_size", kernel_size, 1),
+        )
         self.options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        _check_groups(in_channels, out_channels, groups)
+        _check(in_channels, out_channels, self.options)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         self.weight, self.bias = _new_parameters(shape, out_channels, bias, rng)
 
@@ -74,6 +95,14 @@ class ConvTranspose2d(Module):
     """Transposed convolution: (N, C, P, Q) -> (N, O, H, W), H = (P - 1)s - 2p + d(k - 1) + output_padding + 1.
 
     Weight (C, O/groups, kH, kW).
+
+    Raises:
+        ValueError: groups that do not divide both numbers of channels.
+        ShapeError: called with other channels, or settings that leave no image.
+
+    >>> x = mg.tensor(np.zeros((2, 3, 28, 28), "float32"))
+    >>> mg.nn.ConvTranspose2d(3, 8, kernel_size=4, stride=2, padding=1)(x).shape
+    (2, 8, 56, 56)
     """
 
     def __init__(
@@ -90,7 +119,11 @@ class ConvTranspose2d(Module):
         *,
         rng: init.Rng = None,
     ) -> None:
-        self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, _pair(kernel_size)
+        self.in_channels, self.out_channels, self.kernel_size = (
+            in_channels,
+            out_channels,
+            pair("kernel_size", kernel_size, 1),
+        )
         self.options = {
             "stride": stride,
             "padding": padding,
@@ -98,7 +131,7 @@ class ConvTranspose2d(Module):
             "groups": groups,
             "dilation": dilation,
         }
-        _check_groups(in_channels, out_channels, groups)
+        _check(in_channels, out_channels, self.options)
         shape = (in_channels, out_channels // groups, *self.kernel_size)
         self.weight, self.bias = _new_parameters(shape, out_channels, bias, rng)
 
@@ -109,34 +142,12 @@ class ConvTranspose2d(Module):
         return _conv_settings(self)
 
 
-class BatchNorm(Module):
-    """Batch normalisation of (N, C) or (N, C, H, W) over every axis but the channels'.
-
-    Training uses the batch's statistics and moves the running ones by `momentum` (variance unbiased); evaluation
-    uses the running ones, so that an image no longer depends on its batch.
-    """
-
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        self.channels, self.eps, self.momentum = channels, eps, momentum
-        self.weight = Parameter([1.0] * channels, name="weight")
-        self.bias = Parameter([0.0] * channels, name="bias")
-        self.running_mean = Buffer([0.0] * channels, name="running_mean")
-        self.running_var = Buffer([1.0] * channels, name="running_var")
-        self.num_batches_tracked = Buffer(Buffer(0).astype("int64"), name="num_batches_tracked")
-
-    def forward(self, x: Any) -> Tensor:
-        if self.training:
-            self.num_batches_tracked.assign_(self.num_batches_tracked.data + 1)
-        return ops.batch_norm(
-            x, self.weight, self.bias, self.running_mean, self.running_var, self.training, self.momentum, self.eps
-        )
-
-    def settings(self) -> str:
-        return f"{self.channels}, eps={self.eps}, momentum={self.momentum}"
-
-
 class Reshape(Module):
-    """Each sample in another shape: (N, ...) -> (N, *shape)."""
+    """Each sample in another shape: (N, ...) -> (N, *shape).
+
+    >>> mg.nn.Reshape(1, 2, 2)(mg.tensor([[1.0, 2.0, 3.0, 4.0]])).shape
+    (1, 1, 2, 2)
+    """
 
     def __init__(self, *shape: int) -> None:
         self.shape = shape
@@ -149,7 +160,12 @@ class Reshape(Module):
 
 
 class Flatten(Reshape):
-    """Each sample as one row: (N, ...) -> (N, D)."""
+    """Each sample as one row: (N, ...) -> (N, D).
+
+    >>> x = mg.tensor(np.zeros((2, 3, 28, 28), "float32"))
+    >>> mg.nn.Flatten()(x).shape
+    (2, 2352)
+    """
 
     def __init__(self) -> None:
         super().__init__(-1)
@@ -159,14 +175,22 @@ class Flatten(Reshape):
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0), element by element.
+
+    >>> mg.nn.ReLU()(mg.tensor([-1.0, 0.0, 2.0]))
+    Tensor([0. 0. 2.], float32, shape (3,))
+    """
 
     def forward(self, x: Any) -> Tensor:
         return ops.relu(x)
 
 
 class LeakyReLU(Module):
-    """x where positive, else negative_slope * x."""
+    """x where positive, else negative_slope * x, element by element.
+
+    >>> mg.nn.LeakyReLU(0.2)(mg.tensor([-1.0, 0.0, 2.0]))
+    Tensor([-0.2  0.   2. ], float32, shape (3,))
+    """
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         self.negative_slope = negative_slope
@@ -179,28 +203,47 @@ class LeakyReLU(Module):
 
 
 class Tanh(Module):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent, element by element.
+
+    >>> mg.nn.Tanh()(mg.tensor([-20.0, 0.0, 20.0]))
+    Tensor([-1.  0.  1.], float32, shape (3,))
+    """
 
     def forward(self, x: Any) -> Tensor:
         return ops.tanh(x)
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)), element by element.
+
+    >>> mg.nn.Sigmoid()(mg.tensor([-200.0, 0.0, 200.0]))
+    Tensor([0.  0.5 1. ], float32, shape (3,))
+    """
 
     def forward(self, x: Any) -> Tensor:
         return ops.sigmoid(x)
 
 
 class Softplus(Module):
-    """log(1 + exp(x))."""
+    """log(1 + exp(x)), element by element.
+
+    >>> mg.nn.Softplus()(mg.tensor([-200.0, 200.0]))
+    Tensor([  0. 200.], float32, shape (2,))
+    """
 
     def forward(self, x: Any) -> Tensor:
         return ops.softplus(x)
 
 
 class Dropout(Module):
-    """In training, zeroes each value with probability p and divides the others by 1 - p; evaluation passes x on."""
+    """In training, zeroes each value with probability p and divides the others by 1 - p; evaluation passes x on.
+
+    Raises:
+        ValueError: called in training with p outside [0, 1).
+
+    >>> mg.nn.Dropout(0.5, rng=0)(mg.tensor([1.0, 1.0, 1.0, 1.0]))
+    Tensor([2. 0. 0. 0.], float32, shape (4,))
+    """
 
     def __init__(self, p: float = 0.5, *, rng: init.Rng = None) -> None:
         self.p, self.rng = p, rng if rng is None else random.generator(rng)
@@ -213,7 +256,15 @@ class Dropout(Module):
 
 
 class Embedding(Module):
-    """Rows of a table by number: integers (...) -> (..., dim). Weight (count, dim) from N(0, 1)."""
+    """Rows of a table by number: integers (...) -> (..., dim). Weight (count, dim) from N(0, 1).
+
+    Raises:
+        DTypeError: called with anything but integers.
+        ShapeError: called with a number out of range.
+
+    >>> mg.nn.Embedding(10, 4)(np.array([3, 3, 1])).shape
+    (3, 4)
+    """
 
     def __init__(self, num_embeddings: int, embedding_dim: int, *, rng: init.Rng = None) -> None:
         self.weight = Parameter(random.normal((num_embeddings, embedding_dim), rng=rng), name="weight", copy=False)
@@ -226,7 +277,14 @@ class Embedding(Module):
 
 
 class Upsample(Module):
-    """Each pixel as a square of pixels: (N, C, H, W) -> (N, C, sH, sW)."""
+    """Each pixel as a square of pixels: (N, C, H, W) -> (N, C, sH, sW).
+
+    Raises:
+        ShapeError: called with another rank.
+
+    >>> mg.nn.Upsample(2)(mg.tensor(np.zeros((1, 3, 7, 7)))).shape
+    (1, 3, 14, 14)
+    """
 
     def __init__(self, scale_factor: int = 2) -> None:
         self.scale_factor = scale_factor
@@ -238,24 +296,51 @@ class Upsample(Module):
         return str(self.scale_factor)
 
 
-class AvgPool2d(Module):
-    """The mean over windows; padding counts as zeros."""
+class _Pool(Module):
+    """Settings that both poolings have."""
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
-        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        self.kernel_size, self.padding = pair("kernel_size", kernel_size, 1), pair("padding", padding, 0)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride, 1)
+
+    def settings(self) -> str:
+        return f"{self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_Pool):
+    """The mean over windows, padding counted as zeros: (N, C, H, W) -> (N, C, P, Q), P = floor((H + 2p - k)/s) + 1.
+
+    Raises:
+        ShapeError: called with another rank, or an image that the window does not fit into.
+
+    >>> mg.nn.AvgPool2d(2)(mg.tensor(np.zeros((1, 3, 8, 8)))).shape
+    (1, 3, 4, 4)
+    """
 
     def forward(self, x: Any) -> Tensor:
         return ops.avg_pool2d(x, self.kernel_size, self.stride, self.padding)
 
-    def settings(self) -> str:
-        return f"{self.kernel_size}, stride={self.stride or self.kernel_size}, padding={self.padding}"
+
+class MaxPool2d(_Pool):
+    """The largest value of each window; the gradient goes to the first that holds it. Shapes as `AvgPool2d`.
+
+    Raises:
+        ShapeError: called with another rank, or an image that the window does not fit into.
+
+    >>> mg.nn.MaxPool2d(3, stride=2, padding=1)(mg.tensor(np.zeros((1, 3, 8, 8)))).shape
+    (1, 3, 4, 4)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        return ops.max_pool2d(x, self.kernel_size, self.stride, self.padding)
 
 
-def _pair(size: Pair) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
-
-
-def _check_groups(inputs: int, outputs: int, groups: int) -> None:
+def _check(inputs: int, outputs: int, options: dict[str, Any]) -> None:
+    """A mistake in a layer's geometry is said when it is made, not when it first runs."""
+    for name, value in options.items():
+        if name != "groups":
+            pair(name, value, 0 if "padding" in name else 1)
+    groups = options["groups"]
     if groups < 1 or inputs % groups or outputs % groups:
         raise ValueError(f"groups={groups} must divide in_channels={inputs} and out_channels={outputs}")
 

@@ -5,7 +5,12 @@ from minigan.autodiff import op
 
 @op(broadcasts=True)
 def add(xp, a, b):
-    """a + b."""
+    """a + b; the shapes broadcast.
+
+    >>> mg.ops.add([1.0, 2.0], [[10.0], [20.0]])
+    Tensor([[11. 12.]
+            [21. 22.]], float32, shape (2, 2))
+    """
     return xp.add(a, b)
 
 
@@ -21,7 +26,11 @@ def _(F, dy):
 
 @op(broadcasts=True)
 def sub(xp, a, b):
-    """a - b."""
+    """a - b; the shapes broadcast.
+
+    >>> mg.ops.sub([3.0, 2.0], 1.0)
+    Tensor([2. 1.], float32, shape (2,))
+    """
     return xp.subtract(a, b)
 
 
@@ -37,7 +46,11 @@ def _(F, dy):
 
 @op(broadcasts=True)
 def mul(xp, a, b):
-    """a * b."""
+    """a * b; the shapes broadcast.
+
+    >>> mg.ops.mul([1.0, 2.0], [3.0, 4.0])
+    Tensor([3. 8.], float32, shape (2,))
+    """
     return xp.multiply(a, b)
 
 
@@ -53,7 +66,11 @@ def _(F, dy, a):
 
 @op(broadcasts=True)
 def div(xp, a, b):
-    """a / b."""
+    """a / b; the shapes broadcast.
+
+    >>> mg.ops.div([1.0, 3.0], 2.0)
+    Tensor([0.5 1.5], float32, shape (2,))
+    """
     return xp.divide(a, b)
 
 
@@ -69,7 +86,11 @@ def _(F, dy, y, b):
 
 @op
 def neg(xp, x):
-    """-x."""
+    """-x, element by element.
+
+    >>> mg.ops.neg([1.0, -2.0])
+    Tensor([-1.  2.], float32, shape (2,))
+    """
     return xp.negative(x)
 
 
@@ -80,7 +101,11 @@ def _(F, dy):
 
 @op(broadcasts=True)
 def pow(xp, a, b):
-    """a to the power b."""
+    """a to the power b; the shapes broadcast.
+
+    >>> mg.ops.pow([1.0, 2.0, 3.0], 2)
+    Tensor([1. 4. 9.], float32, shape (3,))
+    """
     return xp.power(a, b)
 
 
@@ -98,8 +123,12 @@ def _(F, dy, y, a):
 
 @op(broadcasts=True)
 def where(xp, condition, a, b):
-    """a where `condition` holds, else b."""
-    return xp.where(condition, a, b)
+    """a where `condition`, of booleans, holds, else b; the shapes broadcast.
+
+    >>> mg.ops.where(np.array([True, False]), [1.0, 2.0], 0.0)
+    Tensor([1. 0.], float32, shape (2,))
+    """
+    return xp.where(xp.asarray(condition), a, b)
 
 
 @where.gradient("a", formula=r"\partial L/\partial a = \partial L/\partial y \, [\mathit{condition}]")
@@ -119,7 +148,11 @@ def _first_where(F, first, dy, equal):
 
 @op(broadcasts=True)
 def maximum(xp, a, b):
-    """The larger of a and b; where they are equal, each gets half of the gradient."""
+    """The larger of a and b; the shapes broadcast. Where they are equal, each gets half of the gradient.
+
+    >>> mg.ops.maximum([1.0, 5.0], [3.0, 4.0])
+    Tensor([3. 5.], float32, shape (2,))
+    """
     return xp.maximum(a, b)
 
 
@@ -135,7 +168,11 @@ def _(F, dy, a, b):
 
 @op(broadcasts=True)
 def minimum(xp, a, b):
-    """The smaller of a and b; where they are equal, each gets half of the gradient."""
+    """The smaller of a and b; the shapes broadcast. Where they are equal, each gets half of the gradient.
+
+    >>> mg.ops.minimum([1.0, 5.0], [3.0, 4.0])
+    Tensor([1. 4.], float32, shape (2,))
+    """
     return xp.minimum(a, b)
 
 
@@ -151,7 +188,11 @@ def _(F, dy, a, b):
 
 @op
 def clip(xp, x, *, min=None, max=None):
-    """x, but no less than `min` and no more than `max`; the gradient passes at the bounds and stops beyond."""
+    """x, of its shape, but no less than `min` and no more than `max`; the gradient passes at the bounds and stops beyond.
+
+    >>> mg.ops.clip([-2.0, 0.5, 2.0], min=-1, max=1)
+    Tensor([-1.   0.5  1. ], float32, shape (3,))
+    """
     return xp.clip(x, min, max)
 
 
@@ -166,35 +207,59 @@ def _(F, dy, x, min, max):
 
 @op(broadcasts=True)
 def greater(xp, a, b):
-    """a > b, as booleans."""
+    """a > b, as booleans; the shapes broadcast.
+
+    >>> mg.ops.greater([1.0, 2.0, 3.0], 2.0)
+    Tensor([False False  True], bool, shape (3,))
+    """
     return xp.greater(a, b)
 
 
 @op(broadcasts=True)
 def greater_equal(xp, a, b):
-    """a >= b, as booleans."""
+    """a >= b, as booleans; the shapes broadcast.
+
+    >>> mg.ops.greater_equal([1.0, 2.0, 3.0], 2.0)
+    Tensor([False  True  True], bool, shape (3,))
+    """
     return xp.greater_equal(a, b)
 
 
 @op(broadcasts=True)
 def less(xp, a, b):
-    """a < b, as booleans."""
+    """a < b, as booleans; the shapes broadcast.
+
+    >>> mg.ops.less([1.0, 2.0, 3.0], 2.0)
+    Tensor([ True False False], bool, shape (3,))
+    """
     return xp.less(a, b)
 
 
 @op(broadcasts=True)
 def less_equal(xp, a, b):
-    """a <= b, as booleans."""
+    """a <= b, as booleans; the shapes broadcast.
+
+    >>> mg.ops.less_equal([1.0, 2.0, 3.0], 2.0)
+    Tensor([ True  True False], bool, shape (3,))
+    """
     return xp.less_equal(a, b)
 
 
 @op(broadcasts=True)
 def equal(xp, a, b):
-    """a == b, as booleans."""
+    """a == b, as booleans; the shapes broadcast.
+
+    >>> mg.ops.equal([1.0, 2.0, 3.0], 2.0)
+    Tensor([False  True False], bool, shape (3,))
+    """
     return xp.equal(a, b)
 
 
 @op(broadcasts=True)
 def not_equal(xp, a, b):
-    """a != b, as booleans."""
+    """a != b, as booleans; the shapes broadcast.
+
+    >>> mg.ops.not_equal([1.0, 2.0, 3.0], 2.0)
+    Tensor([ True False  True], bool, shape (3,))
+    """
     return xp.not_equal(a, b)

@@ -8,9 +8,9 @@ from minigan import backends
 from minigan.autodiff import Tensor
 from minigan.backends import random
 from minigan.errors import DTypeError, ShapeError
-from minigan.ops.conv import conv2d
+from minigan.ops.loss import warn_of_probabilities
 from minigan.ops.reduce import mean
-from minigan.ops.shape import broadcast_to, getitem, reshape
+from minigan.ops.shape import getitem
 from minigan.ops.softmax import log_softmax
 
 
@@ -25,26 +25,32 @@ def cross_entropy(x: Any, target: Any) -> Tensor:
         ShapeError: other shapes, or a class out of range.
         DTypeError: classes that are not integers.
 
-    >>> import minigan as mg, numpy as np
-    >>> print(mg.ops.cross_entropy([[0.0, 0.0]], np.array([1])).item() == np.log(np.float32(2)))
-    True
+    >>> mg.ops.cross_entropy([[0.0, 0.0], [0.0, 100.0]], np.array([1, 1]))
+    Tensor(0.34657..., float32)
     """
-    labels = _integers(target, "cross_entropy's target")
-    if len(x) != len(labels) or labels.ndim != 1:
-        raise ShapeError(f"cross_entropy: logits (N, C) and classes (N,), got {len(x)} and {labels.shape}")
-    log_p = log_softmax(x, axis=1)
-    classes = log_p.shape[1]
-    if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= classes):
-        raise ShapeError(
-            f"cross_entropy: classes must be from 0 to {classes - 1}, got {int(labels.min())} to {int(labels.max())}"
-        )
-    rows = backends.by_type[type(log_p.data)].arange(len(labels))
-    return -mean(getitem(log_p, index=(rows, labels)))
+    x = x if isinstance(x, Tensor) else Tensor(x, copy=False)
+    if x.ndim != 2:
+        raise ShapeError(f"cross_entropy: logits must be (N, C), got {x.shape}")
+    labels = _numbers(target, x.shape[1], "cross_entropy's target")
+    if labels.shape != x.shape[:1]:
+        raise ShapeError(f"cross_entropy: logits (N, C) and classes (N,), got {x.shape} and {labels.shape}")
+    warn_of_probabilities("cross_entropy", x)
+    rows = backends.get(x.backend).arange(len(labels))
+    return -mean(getitem(log_softmax(x, axis=1), index=(rows, labels)))
 
 
 def embedding(index: Any, weight: Any) -> Tensor:
-    """Rows of weight (K, D) by number: index (...) of integers -> (..., D)."""
-    return getitem(weight, index=(_integers(index, "embedding's index"),))
+    """Rows of weight (K, D) by number: index (...) of integers -> (..., D).
+
+    Raises:
+        DTypeError: an index that is not of integers.
+        ShapeError: an index out of range.
+
+    >>> mg.ops.embedding(np.array([2, 0]), [[1.0, 1.5], [2.0, 2.5], [3.0, 3.5]])
+    Tensor([[3.  3.5]
+            [1.  1.5]], float32, shape (2, 2))
+    """
+    return getitem(weight, index=(_numbers(index, len(weight), "embedding's index"),))
 
 
 def dropout(x: Any, p: float = 0.5, training: bool = True, rng: random.Generator | int | None = None) -> Tensor:
@@ -54,6 +60,9 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: random.Generator
 
     Raises:
         ValueError: p outside [0, 1).
+
+    >>> mg.ops.dropout([1.0, 1.0, 1.0, 1.0], p=0.5, rng=0)
+    Tensor([2. 0. 0. 0.], float32, shape (4,))
     """
     if not 0 <= p < 1:
         raise ValueError(f"dropout: p must be in [0, 1), got {p}")
@@ -64,36 +73,13 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: random.Generator
     return x * backends.get(x.backend).from_host(kept.astype(str(x.dtype)))
 
 
-def upsample_nearest2d(x: Any, scale_factor: int = 2) -> Tensor:
-    """Each pixel as a square of scale_factor^2 pixels: (N, C, H, W) -> (N, C, sH, sW)."""
-    if x.ndim != 4 or scale_factor < 1:
-        raise ShapeError(
-            f"upsample_nearest2d: x must be (N, C, H, W) and scale_factor at least 1, got {x.shape} and {scale_factor}"
-        )
-    n, c, h, w = x.shape
-    columns = reshape(x, shape=(n, c, h, 1, w, 1))
-    squares = broadcast_to(columns, shape=(n, c, h, scale_factor, w, scale_factor))
-    return reshape(squares, shape=(n, c, h * scale_factor, w * scale_factor))
-
-
-def avg_pool2d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0) -> Tensor:
-    """The mean over windows, as a convolution of each channel by itself; padding counts as zeros.
-
-    Args:
-        x: (N, C, H, W).
-        kernel_size: an integer or a pair.
-        stride: as kernel_size when left out.
-        padding: an integer or a pair.
-    """
-    kh, kw = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
-    x = x if isinstance(x, Tensor) else Tensor(x, copy=False)
-    weight = backends.get(x.backend).full((x.shape[1], 1, kh, kw), 1 / (kh * kw), x.dtype)
-    return conv2d(x, weight, stride=(kh, kw) if stride is None else stride, padding=padding, groups=x.shape[1])
-
-
-def _integers(values: Any, what: str) -> Any:
-    """Integers as an array that no later change of a Tensor reaches."""
-    array = values.data.copy() if isinstance(values, Tensor) else values
-    if not hasattr(array, "dtype") or array.dtype.kind not in "iu":
-        raise DTypeError(f"{what} must be an array of integers, got {getattr(array, 'dtype', type(array).__name__)}")
+def _numbers(values: Any, count: int, what: str) -> Any:
+    """Integers from 0 to count - 1 as an array of the host that no later change of a Tensor reaches."""
+    if not isinstance(values, Tensor) and not hasattr(values, "dtype"):
+        values = backends.get("numpy").asarray(values)
+    array = (values if isinstance(values, Tensor) else Tensor(values, copy=False)).numpy().copy()
+    if array.dtype.kind not in "iu":
+        raise DTypeError(f"{what} must be integers, got {array.dtype}")
+    if array.size and not 0 <= array.min() <= array.max() < count:
+        raise ShapeError(f"{what} must be from 0 to {count - 1}, got {array.min()} to {array.max()}")
     return array

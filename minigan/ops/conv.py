@@ -7,24 +7,26 @@ right by construction.
 Shapes: large image (N, C, H, W), small image (N, O, P, Q), weight (O, C/groups, kH, kW).
 """
 
+from typing import Any
+
 from minigan.autodiff import op
 from minigan.errors import ShapeError
 
 
-def _pair(name, value, least):
+def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     """An integer or a pair of them as a pair."""
-    pair = (value, value) if isinstance(value, int) else value
+    sides = (value, value) if isinstance(value, int) else value
     if not (
-        isinstance(pair, (tuple, list)) and len(pair) == 2 and all(isinstance(v, int) and v >= least for v in pair)
+        isinstance(sides, (tuple, list)) and len(sides) == 2 and all(isinstance(v, int) and v >= least for v in sides)
     ):
         raise ShapeError(
             f"{name} must be an integer of at least {least}, or a pair (height, width) of them, got {value!r}"
         )
-    return tuple(pair)
+    return (sides[0], sides[1])
 
 
 def _settings(stride, padding, dilation):
-    return _pair("stride", stride, 1), _pair("padding", padding, 0), _pair("dilation", dilation, 1)
+    return pair("stride", stride, 1), pair("padding", padding, 0), pair("dilation", dilation, 1)
 
 
 def small_side(size, kernel, stride, padding, dilation):
@@ -94,7 +96,21 @@ def _check(x, weight, bias, groups, x_axis):
 
 @op
 def conv2d(xp, x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
-    """Cross-correlation of x (N, C, H, W) with weight (O, C/groups, kH, kW), plus bias (O,): (N, O, P, Q)."""
+    """Cross-correlation of x (N, C, H, W) with weight (O, C/groups, kH, kW), plus bias (O,): (N, O, P, Q).
+
+    P = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1, and Q likewise.
+
+    Args:
+        stride, padding, dilation: an integer, or a pair for height and width.
+        groups: channels fall into this many groups, and each output sees one of them.
+
+    Raises:
+        ShapeError: channels that do not fit, or an output that would be empty; the message has the formula with its numbers.
+
+    >>> x, weight = np.ones((2, 3, 28, 28), "float32"), np.ones((8, 3, 4, 4), "float32")
+    >>> mg.ops.conv2d(x, weight, stride=2, padding=1).shape
+    (2, 8, 14, 14)
+    """
     _check(x, weight, bias, groups, x_axis=1)
     stride, padding, dilation = _settings(stride, padding, dilation)
     size = small_side(x.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -132,10 +148,19 @@ def conv_transpose2d(xp, x, weight, bias=None, *, stride=1, padding=0, output_pa
 
     This *is* the input-gradient of a convolution: the kernel is the same. `output_padding` adds rows that
     no window reaches, to tell apart the sizes that a strided convolution maps to one.
+
+    H = (P - 1) stride - 2 padding + dilation (kH - 1) + output_padding + 1, and W likewise.
+
+    Raises:
+        ShapeError: channels that do not fit, an output that would be empty, or `output_padding` not below stride or dilation.
+
+    >>> x, weight = np.ones((2, 8, 14, 14), "float32"), np.ones((8, 3, 4, 4), "float32")
+    >>> mg.ops.conv_transpose2d(x, weight, stride=2, padding=1).shape
+    (2, 3, 28, 28)
     """
     _check(x, weight, bias, groups, x_axis=0)
     stride, padding, dilation = _settings(stride, padding, dilation)
-    extra = _pair("output_padding", output_padding, 0)
+    extra = pair("output_padding", output_padding, 0)
     size = large_side(x.shape[2:], weight.shape[2:], stride, padding, extra, dilation)
     y = xp.conv2d_input_grad(x, weight, size, stride, padding, dilation, groups)
     return y if bias is None else y + bias[:, None, None]
@@ -167,7 +192,12 @@ def _(F, dy):
 
 @op(outputs=("dw",))
 def conv2d_weight_grad(xp, x, g, *, kernel, stride=1, padding=0, dilation=1, groups=1):
-    """The transpose of `conv2d` in its weight: x (N, C, H, W), g (N, O, P, Q) -> (O, C/groups, kH, kW)."""
+    """The transpose of `conv2d` in its weight: x (N, C, H, W), g (N, O, P, Q) -> (O, C/groups, kH, kW).
+
+    >>> x, g = np.ones((2, 3, 28, 28), "float32"), np.ones((2, 8, 14, 14), "float32")
+    >>> mg.ops.conv2d_weight_grad(x, g, kernel=(4, 4), stride=2, padding=1).shape
+    (8, 3, 4, 4)
+    """
     stride, padding, dilation = _settings(stride, padding, dilation)
     return xp.conv2d_weight_grad(x, g, tuple(kernel), stride, padding, dilation, groups)
 

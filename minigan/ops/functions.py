@@ -5,7 +5,11 @@ from minigan.autodiff import op
 
 @op
 def exp(xp, x):
-    """The exponential function."""
+    """The exponential function, element by element.
+
+    >>> mg.ops.exp(1.0)
+    Tensor(2.718..., float32)
+    """
     return xp.exp(x)
 
 
@@ -16,7 +20,11 @@ def _(F, dy, y):
 
 @op
 def log(xp, x):
-    """The natural logarithm."""
+    """The natural logarithm, element by element.
+
+    >>> mg.ops.log(10.0)
+    Tensor(2.302..., float32)
+    """
     return xp.log(x)
 
 
@@ -27,7 +35,11 @@ def _(F, dy, x):
 
 @op
 def sqrt(xp, x):
-    """The square root."""
+    """The square root, element by element.
+
+    >>> mg.ops.sqrt([4.0, 9.0])
+    Tensor([2. 3.], float32, shape (2,))
+    """
     return xp.sqrt(x)
 
 
@@ -38,7 +50,11 @@ def _(F, dy, y):
 
 @op
 def abs(xp, x):
-    """The absolute value; its derivative at 0 is 0."""
+    """The absolute value, element by element; its derivative at 0 is 0.
+
+    >>> mg.ops.abs([-3.0, 2.0])
+    Tensor([3. 2.], float32, shape (2,))
+    """
     return xp.abs(x)
 
 
@@ -49,13 +65,21 @@ def _(F, dy, x):
 
 @op
 def sign(xp, x):
-    """-1, 0 or 1; a constant as far as gradients go."""
+    """-1, 0 or 1, element by element; a constant as far as gradients go.
+
+    >>> mg.ops.sign([-3.0, 0.0, 2.0])
+    Tensor([-1.  0.  1.], float32, shape (3,))
+    """
     return xp.sign(x)
 
 
 @op
 def sin(xp, x):
-    """The sine, of radians."""
+    """The sine, of radians, element by element.
+
+    >>> mg.ops.sin(np.pi / 2)
+    Tensor(1.0, float32)
+    """
     return xp.sin(x)
 
 
@@ -66,7 +90,11 @@ def _(F, dy, x):
 
 @op
 def cos(xp, x):
-    """The cosine, of radians."""
+    """The cosine, of radians, element by element.
+
+    >>> mg.ops.cos(np.pi)
+    Tensor(-1.0, float32)
+    """
     return xp.cos(x)
 
 
@@ -77,7 +105,11 @@ def _(F, dy, x):
 
 @op
 def tanh(xp, x):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent, element by element.
+
+    >>> mg.ops.tanh([-20.0, 0.0, 20.0])
+    Tensor([-1.  0.  1.], float32, shape (3,))
+    """
     return xp.tanh(x)
 
 
@@ -88,7 +120,11 @@ def _(F, dy, y):
 
 @op
 def sigmoid(xp, x):
-    """1 / (1 + exp(-x)), without overflow and exact in both tails."""
+    """1 / (1 + exp(-x)), element by element, without overflow and exact in both tails.
+
+    >>> mg.ops.sigmoid([-200.0, 0.0, 200.0])
+    Tensor([0.  0.5 1. ], float32, shape (3,))
+    """
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1 + e)
 
@@ -100,7 +136,11 @@ def _(F, dy, y):
 
 @op
 def softplus(xp, x):
-    """log(1 + exp(x)), without overflow."""
+    """log(1 + exp(x)), element by element, without overflow.
+
+    >>> mg.ops.softplus([-200.0, 200.0])
+    Tensor([  0. 200.], float32, shape (2,))
+    """
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
@@ -111,7 +151,11 @@ def _(F, dy, x):
 
 @op
 def relu(xp, x):
-    """max(x, 0); its derivative at 0 is 0."""
+    """max(x, 0), element by element; its derivative at 0 is 0.
+
+    >>> mg.ops.relu([-1.0, 2.0])
+    Tensor([0. 2.], float32, shape (2,))
+    """
     return xp.maximum(x, 0)
 
 
@@ -122,7 +166,11 @@ def _(F, dy, y):
 
 @op
 def leaky_relu(xp, x, *, negative_slope=0.01):
-    """x where it is positive, else negative_slope * x; its derivative at 0 is the slope."""
+    """x where it is positive, else negative_slope * x, element by element; its derivative at 0 is the slope.
+
+    >>> mg.ops.leaky_relu([-1.0, 2.0], 0.2)
+    Tensor([-0.2  2. ], float32, shape (2,))
+    """
     scaled = negative_slope * x
     return xp.maximum(x, scaled) if negative_slope <= 1 else xp.minimum(x, scaled)
 

@@ -6,7 +6,11 @@ from minigan.errors import ShapeError
 
 @op(broadcasts=True)
 def matmul(xp, a, b):
-    """The matrix product over the last two axes, batched over the others, which broadcast; vectors as in NumPy."""
+    """The matrix product over the last two axes, batched over the others, which broadcast; vectors as in NumPy.
+
+    >>> mg.ops.matmul([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
+    Tensor([3. 7.], float32, shape (2,))
+    """
     return xp.matmul(a, b)
 
 
@@ -37,7 +41,14 @@ def _(F, dy, a, b_shape):
 
 @op
 def linear(xp, x, weight, bias=None):
-    """x W^T + b: x (..., in), weight (out, in), bias (out,) -> (..., out)."""
+    """x W^T + b: x (..., in), weight (out, in), bias (out,) -> (..., out).
+
+    Raises:
+        ShapeError: other shapes.
+
+    >>> mg.ops.linear([[1.0, 2.0]], weight=[[1.0, 0.0], [1.0, 1.0]], bias=[0.0, 10.0])
+    Tensor([[ 1. 13.]], float32, shape (1, 2))
+    """
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise ShapeError("x must be (..., in) and weight (out, in), with the same number of inputs in both")
     if bias is not None and bias.shape != weight.shape[:1]:

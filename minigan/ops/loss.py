@@ -1,6 +1,11 @@
 """Losses on logits, averaged."""
 
-from minigan.autodiff import op
+import warnings
+from functools import cache, wraps
+from typing import Any
+
+from minigan import backends
+from minigan.autodiff import Tensor, op
 from minigan.errors import ShapeError
 
 
@@ -16,6 +21,15 @@ def bce_with_logits(xp, x, target):
 
     As max(x, 0) - target * x + log(1 + exp(-|x|)), in this order: nothing overflows, and the small loss of a confident
     logit is not rounded away.
+
+    Raises:
+        ShapeError: a target of another shape.
+
+    Warns:
+        UserWarning: once, where x looks like probabilities.
+
+    >>> mg.ops.bce_with_logits([100.0, -100.0], [1.0, 1.0])
+    Tensor(50.0, float32)
     """
     _check_target(x, target)
     return xp.mean((xp.maximum(x, 0) - target * x) + xp.log1p(xp.exp(-xp.abs(x))))
@@ -36,9 +50,48 @@ def _(F, dy, x, target_shape):
     return F.sum_to(x * (-dy / x.size), shape=target_shape)
 
 
+_bce_with_logits = bce_with_logits
+
+
+@wraps(_bce_with_logits)
+def bce_with_logits(x: Any, target: Any) -> Tensor:
+    warn_of_probabilities("bce_with_logits", x)
+    return _bce_with_logits(x, target)
+
+
+def warn_of_probabilities(loss: str, x: Any) -> None:
+    """Warn, once a loss, where x looks like probabilities: a sigmoid's or softmax's result, or several data all in [0, 1].
+
+    Other results of ops are not looked at: logits may happen to lie there, and a device would have to wait.
+    """
+    if isinstance(x, Tensor) and x._edge is not None:
+        suspicious = x._edge[0].plan.op.name in ("sigmoid", "softmax")
+    else:
+        values = x.numpy() if isinstance(x, Tensor) else backends.to_array(x, copy=False, home=backends.get("numpy"))
+        suspicious = values.size > 1 and bool((values >= 0).all() and (values <= 1).all() and values.any())
+    if suspicious:
+        _warn_once(loss)
+
+
+@cache
+def _warn_once(loss: str) -> None:
+    warnings.warn(
+        f"{loss} takes logits, of any size and sign, and was given values all in [0, 1], which look like probabilities; "
+        "leave the sigmoid or softmax out, the loss has it inside",
+        stacklevel=4,
+    )
+
+
 @op
 def mse_loss(xp, x, target):
-    """Mean of (x - target)^2; `target` is a number or of x's shape."""
+    """Mean of (x - target)^2; `target` is a number or of x's shape.
+
+    Raises:
+        ShapeError: a target of another shape.
+
+    >>> mg.ops.mse_loss([1.0, 3.0], 2.0)
+    Tensor(1.0, float32)
+    """
     _check_target(x, target)
     difference = x - target
     return xp.mean(difference * difference)
@@ -62,7 +115,14 @@ def _(F, dy, x, target, target_shape):
 
 @op
 def l1_loss(xp, x, target):
-    """Mean of |x - target|; `target` is a number or of x's shape. Where they are equal the derivative is 0."""
+    """Mean of |x - target|; `target` is a number or of x's shape. Where they are equal the derivative is 0.
+
+    Raises:
+        ShapeError: a target of another shape.
+
+    >>> mg.ops.l1_loss([1.0, 4.0], 2.0)
+    Tensor(1.5, float32)
+    """
     _check_target(x, target)
     return xp.mean(xp.abs(x - target))
 

@@ -24,6 +24,13 @@ def batch_norm_train(xp, x, weight=None, bias=None, *, eps=1e-5):
 
     `mean` and `inv_std` = (biased variance + eps)^(-1/2), each (C,), are outputs because the rule reads them:
     a derivative of any order then finds its way through them.
+
+    Raises:
+        ShapeError: x of another rank, a vector of another length, or one value a channel only.
+
+    >>> y, mean, inv_std = mg.ops.batch_norm_train([[1.0], [3.0]], eps=0.0)
+    >>> y.numpy().tolist(), mean.item(), inv_std.item()
+    ([[-1.0], [1.0]], 2.0, 1.0)
     """
     _check(x, weight, bias)
     if x.size <= x.shape[1]:
@@ -63,7 +70,15 @@ def _(F, dy, dmean, dinv_std, x, weight, mean, inv_std):
 
 @op
 def batch_norm_eval(xp, x, mean, var, weight=None, bias=None, *, eps=1e-5):
-    """(x - mean) / sqrt(var + eps) * weight + bias with given statistics, each (C,)."""
+    """(x - mean) / sqrt(var + eps) * weight + bias with given statistics, each (C,).
+
+    Raises:
+        ShapeError: x of another rank, or a vector of another length.
+
+    >>> mg.ops.batch_norm_eval([[1.0], [3.0]], mean=[1.0], var=[4.0], eps=0.0)
+    Tensor([[0.]
+            [1.]], float32, shape (2, 1))
+    """
     _check(x, mean, var, weight, bias)
     shape = channel_axes(x.ndim)[1]
     scale = 1 / xp.sqrt(var + eps) if weight is None else weight / xp.sqrt(var + eps)
@@ -142,6 +157,10 @@ def batch_norm(
     Raises:
         ShapeError: x has another rank, a vector another length, or a channel one value only.
         ValueError: evaluation without running statistics.
+
+    >>> mg.ops.batch_norm([[1.0], [3.0]], eps=0.0)
+    Tensor([[-1.]
+            [ 1.]], float32, shape (2, 1))
     """
     if not training:
         if running_mean is None or running_var is None:

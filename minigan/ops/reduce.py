@@ -14,7 +14,11 @@ def _kept(shape, axis):
 
 @op
 def sum(xp, x, *, axis=None, keepdims=False):
-    """The sum over `axis`, an integer or a tuple, or over everything."""
+    """The sum over `axis`, an integer or a tuple, or over everything; `keepdims` leaves axes of length 1.
+
+    >>> mg.ops.sum([[1.0, 2.0], [3.0, 6.0]], axis=1)
+    Tensor([3. 9.], float32, shape (2,))
+    """
     return xp.sum(x, axis=axis, keepdims=keepdims)
 
 
@@ -25,7 +29,11 @@ def _(F, dy, x_shape, axis):
 
 @op
 def mean(xp, x, *, axis=None, keepdims=False):
-    """The mean over `axis`."""
+    """The mean over `axis`, an integer or a tuple, or over everything; `keepdims` leaves axes of length 1.
+
+    >>> mg.ops.mean([[1.0, 2.0], [3.0, 6.0]], axis=0, keepdims=True)
+    Tensor([[2. 4.]], float32, shape (1, 2))
+    """
     return xp.mean(x, axis=axis, keepdims=keepdims)
 
 
@@ -38,7 +46,11 @@ def _(F, dy, x_shape, axis):
 
 @op
 def var(xp, x, *, axis=None, keepdims=False, ddof=0):
-    """The variance over `axis`: squared deviations from the mean, summed and divided by n - ddof."""
+    """The variance over `axis`: squared deviations from the mean, summed and divided by n - ddof.
+
+    >>> mg.ops.var([[1.0, 2.0], [3.0, 6.0]], axis=1)
+    Tensor([0.25 2.25], float32, shape (2,))
+    """
     return xp.var(x, axis=axis, keepdims=keepdims, ddof=ddof)
 
 
@@ -62,7 +74,11 @@ def _extreme(F, dy, x, y, axis):
 
 @op
 def max(xp, x, *, axis=None, keepdims=False):
-    """The largest value over `axis`; where several are, the gradient is split equally."""
+    """The largest value over `axis`; where several are, the gradient is split equally.
+
+    >>> mg.ops.max([[1.0, 2.0], [3.0, 6.0]], axis=0)
+    Tensor([3. 6.], float32, shape (2,))
+    """
     return xp.max(x, axis=axis, keepdims=keepdims)
 
 
@@ -73,7 +89,11 @@ def _(F, dy, x, y, axis):
 
 @op
 def min(xp, x, *, axis=None, keepdims=False):
-    """The smallest value over `axis`; where several are, the gradient is split equally."""
+    """The smallest value over `axis`; where several are, the gradient is split equally.
+
+    >>> mg.ops.min([[1.0, 2.0], [3.0, 6.0]])
+    Tensor(1.0, float32)
+    """
     return xp.min(x, axis=axis, keepdims=keepdims)
 
 

@@ -8,7 +8,12 @@ from minigan.errors import ShapeError
 
 @op
 def reshape(xp, x, *, shape):
-    """The same values in another shape; one side may be -1."""
+    """The same values in another shape; one side may be -1.
+
+    >>> mg.ops.reshape([1.0, 2.0, 3.0, 4.0], (2, -1))
+    Tensor([[1. 2.]
+            [3. 4.]], float32, shape (2, 2))
+    """
     return xp.reshape(x, shape)
 
 
@@ -19,7 +24,12 @@ def _(F, dy, x_shape):
 
 @op
 def transpose(xp, x, *, axes=None):
-    """The axes in another order; all of them reversed when `axes` is None."""
+    """The axes in another order; all of them reversed when `axes` is None.
+
+    >>> mg.ops.transpose([[1.0, 2.0], [3.0, 4.0]])
+    Tensor([[1. 3.]
+            [2. 4.]], float32, shape (2, 2))
+    """
     return xp.transpose(x, axes)
 
 
@@ -33,7 +43,12 @@ def _(F, dy, axes):
 
 @op
 def broadcast_to(xp, x, *, shape):
-    """Repeat x along new axes and axes of length 1, to `shape`; the transpose of `sum_to`."""
+    """Repeat x along new axes and axes of length 1, to `shape`; the transpose of `sum_to`.
+
+    >>> mg.ops.broadcast_to([1.0, 2.0], (2, 2))
+    Tensor([[1. 2.]
+            [1. 2.]], float32, shape (2, 2))
+    """
     return xp.broadcast_to(x, shape)
 
 
@@ -44,7 +59,14 @@ def _(F, dy, x_shape):
 
 @op
 def sum_to(xp, x, *, shape):
-    """Sum the axes along which `shape` would be broadcast to x; the transpose of `broadcast_to`."""
+    """Sum the axes along which `shape` would be broadcast to x; the transpose of `broadcast_to`.
+
+    Raises:
+        ShapeError: `shape` does not broadcast to x's.
+
+    >>> mg.ops.sum_to([[1.0, 2.0], [3.0, 4.0]], (2,))
+    Tensor([4. 6.], float32, shape (2,))
+    """
     extra = x.ndim - len(shape)
     if extra < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[extra:], strict=True)):
         raise ShapeError(f"shape {tuple(shape)} does not broadcast to {x.shape}, so x cannot be summed to it")
@@ -60,8 +82,12 @@ def _(F, dy, x_shape):
 
 @op
 def getitem(xp, x, *, index):
-    """x[index] with slices, integers, None, Ellipsis and integer or boolean arrays; the transpose of `scatter_add`."""
-    return x[index]
+    """x[index] with slices, integers, None, Ellipsis and integer or boolean arrays; the transpose of `scatter_add`.
+
+    >>> mg.ops.getitem([[1.0, 2.0], [3.0, 4.0]], (slice(None), 0))
+    Tensor([1. 3.], float32, shape (2,))
+    """
+    return x[xp.indices(index)]
 
 
 @getitem.gradient("x", formula=r"\partial L/\partial x = \operatorname{scatter\_add}(\partial L/\partial y)")
@@ -71,8 +97,12 @@ def _(F, dy, x_shape, index):
 
 @op
 def scatter_add(xp, x, *, index, shape):
-    """Zeros of `shape`, with x added at `index`; places that are named twice receive both."""
-    return xp.scatter_add(x, index, shape)
+    """Zeros of `shape`, with x added at `index`; places that are named twice receive both.
+
+    >>> mg.ops.scatter_add([1.0, 2.0, 3.0], index=(np.array([0, 2, 0]),), shape=(3,))
+    Tensor([4. 0. 2.], float32, shape (3,))
+    """
+    return xp.scatter_add(x, xp.indices(index), shape)
 
 
 @scatter_add.gradient("x", formula=r"\partial L/\partial x = \operatorname{getitem}(\partial L/\partial y)")
@@ -82,7 +112,11 @@ def _(F, dy, index):
 
 @op
 def copy(xp, x):
-    """The same values in memory of their own."""
+    """The same values in memory of their own.
+
+    >>> mg.ops.copy([1.0, 2.0])
+    Tensor([1. 2.], float32, shape (2,))
+    """
     return xp.array(x)
 
 
@@ -93,7 +127,11 @@ def _(F, dy):
 
 @op
 def astype(xp, x, *, dtype):
-    """x in another dtype. The engine casts the gradient back, as every gradient has its input's dtype."""
+    """x in another dtype. The engine casts the gradient back, as every gradient has its input's dtype.
+
+    >>> mg.ops.astype([1.5, 2.0], "float64")
+    Tensor([1.5 2. ], float64, shape (2,))
+    """
     return x.astype(dtype)
 
 
@@ -104,7 +142,11 @@ def _(F, dy):
 
 @op
 def concatenate(xp, arrays, *, axis=0):
-    """The arrays one after the other along an axis that they have."""
+    """The arrays one after the other along an axis that they have.
+
+    >>> mg.ops.concatenate((mg.tensor([1.0, 2.0]), mg.tensor([3.0])))
+    Tensor([1. 2. 3.], float32, shape (3,))
+    """
     return xp.concatenate(arrays, axis=axis)
 
 
@@ -119,7 +161,12 @@ def _(F, dy, arrays_shape, axis):
 
 @op
 def stack(xp, arrays, *, axis=0):
-    """The arrays, all of one shape, side by side along a new axis."""
+    """The arrays, all of one shape, side by side along a new axis.
+
+    >>> mg.ops.stack((mg.tensor([1.0, 2.0]), mg.tensor([3.0, 4.0])), axis=1)
+    Tensor([[1. 3.]
+            [2. 4.]], float32, shape (2, 2))
+    """
     return xp.stack(arrays, axis=axis)
 
 
@@ -133,7 +180,14 @@ def _(F, dy, arrays_shape, axis):
 
 @op
 def pad(xp, x, *, pad_width, value=0.0):
-    """x with `value` around it; `pad_width` is ((before, after), ...), a pair for each axis or one for all."""
+    """x with `value` around it; `pad_width` is ((before, after), ...), a pair for each axis or one for all.
+
+    Raises:
+        ShapeError: pairs that are too few, too many or negative.
+
+    >>> mg.ops.pad([1.0, 2.0], ((1, 2),))
+    Tensor([0. 1. 2. 0. 0.], float32, shape (5,))
+    """
     if len(pad_width) not in (1, x.ndim) or any(len(pair) != 2 or min(pair) < 0 for pair in pad_width):
         raise ShapeError(
             f"pad_width must be ((before, after), ...), one pair or {x.ndim}, of at least 0, got {pad_width}"

@@ -2,83 +2,97 @@
 
 import numpy as np
 import pytest
-from test_bad_input import ones, says, tracked
+from test_bad_input import ones, says
 
 import minigan as mg
-from minigan import backends
-from minigan.backends.base import Backend
 from minigan.errors import BackendError
-
-# -- backends ---------------------------------------------------------------------------------------------------------
-
-
-class Foreign(np.ndarray):
-    """Arrays of a second backend: NumPy's by another type."""
+from minigan.testing import STRICT
 
 
-class ForeignBackend(Backend):
-    """NumPy's functions, whose results are of that type whatever NumPy makes of subclasses."""
-
-    def __getattr__(self, name):
-        function = getattr(np, name)
-        return lambda *args, **attributes: self._own(function(*args, **attributes))
-
-    def _own(self, y):
-        return y.view(Foreign) if isinstance(y, np.ndarray) else y
-
-    def array(self, a):
-        return np.array(a).view(Foreign)
-
-    def asarray(self, a):
-        return np.asarray(a).view(Foreign)
-
-    def from_host(self, array):
-        return self.array(array)
-
-    def to_host(self, array):
-        return np.array(array)
+@pytest.fixture(autouse=True)
+def _host_by_default():
+    with mg.backend("numpy"):
+        yield
 
 
-@pytest.fixture
-def foreign(monkeypatch):
-    """A backend of that name, for one test."""
-    xp = ForeignBackend("foreign", np, Foreign)
-    monkeypatch.setitem(backends._by_name, "foreign", xp)
-    monkeypatch.setitem(backends.by_type, Foreign, xp)
-    return xp
+def tracked(backend):
+    with mg.backend(backend):
+        return mg.tensor(ones(3), requires_grad=True)
 
 
-def test_backends_do_not_mix(foreign):
-    here, there = tracked(3), mg.tensor(foreign.array(ones(3)), requires_grad=True)
-    assert (here.backend, there.backend) == ("numpy", "foreign")
-    for a, b, home in ((here, there, "numpy"), (there, here, "foreign")):
-        parts = ["add(", "different backends", "numpy", "foreign", f"x.to('{home}')"]
+def test_backends_do_not_mix():
+    here, there = tracked("numpy"), tracked("strict")
+    assert (here.backend, there.backend) == ("numpy", "strict")
+    for a, b, home in ((here, there, "numpy"), (there, here, "strict"), (there, ones(3), "strict")):
+        parts = ["add(", "different backends", "numpy", "strict", f"x.to('{home}')"]
         says(BackendError, parts, lambda a=a, b=b: mg.ops.add(a, b))
 
 
+def test_a_gradient_from_another_backend_is_refused():
+    y, g = tracked("strict") * 2, tracked("numpy")
+    says(BackendError, ["gradient on numpy", "output on strict", "gradient.to('strict')"], lambda: y.backward(g))
+
+
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_to_brings_values_and_gradients_to_the_other_backend_and_back(foreign, create_graph):
-    here, there = tracked(3), mg.tensor(foreign.array(ones(3)), requires_grad=True)
-    for x, y in ((there, there.to("numpy")), (here, here.to("foreign")), (here, here.to("numpy"))):
-        other = mg.tensor(y.data, requires_grad=True)
+def test_to_brings_values_and_gradients_to_the_other_backend_and_back(create_graph):
+    here, there = tracked("numpy"), tracked("strict")
+    for x, y in ((there, there.to("numpy")), (here, here.to("strict")), (here, here.to("numpy"))):
+        other = mg.tensor(y.detach(), requires_grad=True)
         g, h = mg.grad((y * other).sum(), [x, other], create_graph=create_graph)
         assert [t.backend for t in (g, h)] == [x.backend, y.backend]
-    assert (there.to("numpy").backend, here.to("foreign").backend) == ("numpy", "foreign")
+    assert (there.to("numpy").backend, here.to("strict").backend) == ("numpy", "strict")
 
 
-def test_an_op_runs_where_its_arrays_live_and_new_ones_are_made_where_it_is_said(foreign):
-    there = mg.tensor(foreign.array(ones(3)), requires_grad=True)
+def test_an_op_runs_where_its_arrays_live_and_new_ones_are_made_where_it_is_said():
+    there = tracked("strict")
     y = mg.ops.tanh(there * 2.0).mean()
-    assert y.backend == "foreign"
-    assert mg.grad(y, there).backend == "foreign"
-    with mg.backend("foreign"):
-        assert mg.tensor([1.0]).backend == "foreign"
-        assert mg.tensor(ones(3)).backend == "numpy"  # arrays keep their place
-    assert mg.tensor([1.0]).backend == "numpy"
+    assert y.backend == "strict"
+    assert mg.grad(y, there, retain_graph=True).backend == "strict"
+    assert y.backward(np.float32(1)) is None
+    assert there.grad.backend == "strict"
+    with mg.backend("strict"):
+        for made in (mg.tensor([1.0]), mg.tensor(ones(3)), mg.ops.exp(ones(3)), mg.ops.exp([1.0]), mg.ops.exp(1.0)):
+            assert made.backend == "strict"  # what lies in the host's memory goes to the current backend
+        here = tracked("numpy")
+        assert mg.tensor(here).backend == mg.grad((here * 2.0).sum(), here).backend == "numpy"  # a Tensor stays
+    assert mg.tensor([1.0]).backend == mg.tensor(ones(3)).backend == "numpy"
+
+
+def test_values_come_over_when_they_are_assigned():
+    there = tracked("strict")
+    for value in (np.arange(3.0), mg.tensor(np.arange(3.0)), [0, 1, 2]):
+        there.detach().assign_(0.0)
+        there.detach().assign_(value)
+        assert there.numpy().tolist() == [0, 1, 2]
+    assert there.backend == "strict"
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda: tracked(3).to("cuda"), lambda: mg.set_backend("cuda"), lambda: mg.backend("cuda").__enter__()]
+    "ask", [lambda: tracked("numpy").to("cuda"), lambda: mg.set_backend("cuda"), lambda: tracked("cuda")]
 )
 def test_an_unknown_backend(ask):
     says(BackendError, ["unknown backend 'cuda'", "numpy"], ask)
+
+
+def test_the_strict_backend_is_as_strict_as_a_device():
+    x = STRICT.from_host(np.arange(3.0))
+    for touch in (
+        lambda: np.sum(x), lambda: np.tanh(x), lambda: np.asarray(x), lambda: x + np.ones(3), lambda: np.ones(3) * x,
+        lambda: x[np.array([0])], lambda: STRICT.maximum(x, np.ones(3)), lambda: STRICT.sum(x, where=x > 0), lambda: bool(x[0] > 0),
+        lambda: float(x[0]), lambda: list(x), lambda: x.item, lambda: STRICT.add.at, lambda: STRICT.put_along_axis_,
+        lambda: x * np.float32(2),
+    ):  # fmt: skip
+        with pytest.raises((TypeError, AttributeError)):
+            touch()
+
+
+def test_the_strict_backend_counts():
+    x = STRICT.from_host(np.ones((2, 3)))
+    launches, reads = STRICT.launches, STRICT.host_reads
+    x.reshape(3, 2).transpose(1, 0)[:1]  # views cost nothing
+    assert (STRICT.launches, STRICT.host_reads) == (launches, reads)
+    y = x * 2 + 1
+    y += x
+    assert (STRICT.launches, STRICT.host_reads) == (launches + 3, reads)
+    STRICT.to_host(y)
+    assert STRICT.host_reads == reads + 1
