@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(ROOT).venv/bin/
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint types mutants bench clean
+.PHONY: demo test lint types mutants bench docs dist clean
 .DELETE_ON_ERROR:
 
 demo: $(ROOT).venv/installed
@@ -19,13 +19,22 @@ lint: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)ruff check . && $(BIN)ruff format --check .
 
 types: $(ROOT).venv/installed-test
-	cd $(ROOT) && $(BIN)mypy
+	cd $(ROOT) && $(BIN)mypy && $(BIN)mypy --warn-return-any tests/typing/public_api.py
+
+dist: $(ROOT).venv/installed-test
+	rm -rf $(ROOT)dist
+	$(BIN)python -m build --outdir $(ROOT)dist $(ROOT)
+	$(BIN)python $(ROOT)tests/packaging/smoke.py $(ROOT)dist
 
 mutants: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)python tests/mutants/engine_laws.py
 
 bench: $(ROOT).venv/installed-bench
 	cd $(ROOT) && $(BIN)python tests/benchmarks/compare.py
+
+docs: $(ROOT).venv/installed-docs
+	$(BIN)python -m sphinx -W --keep-going -q -d $(ROOT)docs/_build/doctrees $(ROOT)docs $(ROOT)docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 $(ROOT).venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "minigan needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
@@ -43,5 +52,9 @@ $(ROOT).venv/installed-bench: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
 	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[bench]"
 	touch $@
 
+$(ROOT).venv/installed-docs: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
+	$(BIN)python -m pip install --quiet --disable-pip-version-check --editable "$(ROOT)[docs]"
+	touch $@
+
 clean:
-	rm -rf $(ROOT).venv $(ROOT)runs $(ROOT)build $(ROOT)dist
+	rm -rf $(ROOT).venv $(ROOT)runs $(ROOT)build $(ROOT)dist $(ROOT)docs/_build

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from minigan import backends
 from minigan.autodiff.graph import Node
@@ -19,6 +19,8 @@ from minigan.autodiff.tensor import Tensor, wrap
 from minigan.autodiff.trace import Cause, Version, caller, mode
 from minigan.backends import Backend, by_type, storage
 from minigan.errors import BackendError, DTypeError, RuleError, ShapeError
+
+Result = TypeVar("Result")  # of a call: a Tensor, or for several outputs a tuple of them
 
 PACKED = -1  # the plan of a call with one tuple of arrays
 
@@ -34,7 +36,7 @@ class Rule:
         pick: takes the function's arguments out of a dict.
     """
 
-    def __init__(self, op: Op, inputs: tuple[str, ...], function: Callable[..., Any], formula: str) -> None:
+    def __init__(self, op: Op[Any], inputs: tuple[str, ...], function: Callable[..., Any], formula: str) -> None:
         self.inputs, self.function, self.formula = inputs, function, formula
         self.parameters = tuple(inspect.signature(function).parameters)[1:]
         self.key = (op.name, inputs) if op.own else None
@@ -48,7 +50,7 @@ class Rule:
 class Plan:
     """For one set of inputs that need a gradient: the rules to call, and all that they name. Nothing else is saved."""
 
-    op: Op
+    op: Op[Any]
     arrivals: tuple[str, ...]  # names of the gradients that arrive: d<output>
     packed: bool
     rules: tuple[tuple[Rule, tuple[int, ...]], ...]  # each with the positions of its inputs
@@ -58,7 +60,7 @@ class Plan:
     attributes: tuple[str, ...]
 
 
-class Op:
+class Op(Generic[Result]):
     """A differentiable function of arrays, made by `minigan.op`; called with Tensors, arrays or numbers.
 
     Positional arguments are the arrays; any that follow fill the attributes in the order of the kernel's
@@ -152,7 +154,7 @@ class Op:
                 )
         return [values[x] for x in self.inputs], {a: values[a] for a in self.attributes}
 
-    def __call__(self, *args: Any, **attributes: Any) -> Any:
+    def __call__(self, *args: Any, **attributes: Any) -> Result:
         if attributes or len(args) != self._plain:
             return self._run(*self.bind(args, attributes))
         return self._run(args, self.attributes)
@@ -348,6 +350,14 @@ def _shared(y: Any, given: Sequence[Any]) -> Version:
     return [0, None]
 
 
+@overload
+def op(kernel: Callable[..., Any], /) -> Op[Tensor]: ...
+@overload
+def op(*, broadcasts: bool = False) -> Callable[[Callable[..., Any]], Op[Tensor]]: ...
+@overload
+def op(
+    *, outputs: tuple[str, ...], broadcasts: bool = False
+) -> Callable[[Callable[..., Any]], Op[tuple[Tensor, ...]]]: ...
 def op(kernel: Callable[..., Any] | None = None, *, outputs: tuple[str, ...] = ("y",), broadcasts: bool = False) -> Any:
     r"""Make a differentiable op from a kernel; its gradient rules follow with ``@name.gradient("x", formula=...)``.
 
@@ -371,8 +381,10 @@ def op(kernel: Callable[..., Any] | None = None, *, outputs: tuple[str, ...] = (
     >>> mg.grad(cube(x), x).item()
     12.0
     """
-    if kernel is None:
-        return lambda function: op(function, outputs=outputs, broadcasts=broadcasts)
-    made = Op(kernel, outputs, broadcasts)
-    (OPS if made.own else USER_OPS)[made.name] = made
-    return made
+
+    def make(kernel: Callable[..., Any]) -> Op[Any]:
+        made: Op[Any] = Op(kernel, outputs, broadcasts)
+        (OPS if made.own else USER_OPS)[made.name] = made
+        return made
+
+    return make if kernel is None else make(kernel)

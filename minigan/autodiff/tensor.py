@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeAlias
 
 from minigan import backends
 from minigan.autodiff.registry import OPS
 from minigan.autodiff.trace import Cause, Version, bump, caller
-from minigan.backends import Backend
+from minigan.backends import Array, Backend, HostArray
 from minigan.errors import DTypeError, GraphError, ShapeError
+
+
+ArrayLike: TypeAlias = "Array | Tensor | bool | int | float | Sequence[ArrayLike]"
 
 
 def _binary(name: str) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
@@ -75,11 +78,17 @@ class Tensor:
         data: the array itself; what is written into it directly is not seen by the engine.
         grad: None until a backward pass brings a gradient to this leaf; `minigan.why` says why it is None.
         name: a name for messages, or None.
+
+    >>> x = mg.tensor([1.0, 2.0], requires_grad=True, name="x")
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> y.item(), x.grad.numpy().tolist()
+    (5.0, [2.0, 4.0])
     """
 
     __slots__ = ("data", "_grad", "name", "_tracked", "_edge", "_version", "_cause", "__weakref__")
 
-    data: Any
+    data: Array
     _grad: Tensor | None
     name: str | None
     _tracked: bool
@@ -87,9 +96,11 @@ class Tensor:
     _version: Version
     _cause: Cause | None
 
-    def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> None:
+    def __init__(self, data: ArrayLike, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> None:
         source = data if isinstance(data, Tensor) else None
-        self.data = backends.to_array(data if source is None else source.data, copy)
+        self.data = (
+            backends.to_array(data, copy) if source is None else backends.to_array(source.data, copy, source._home)
+        )
         self._grad, self.name, self._edge = None, name, None
         self._version: Version = [0, None] if copy or source is None else source._version
         self._cause = Cause("tensor()", caller()) if source is not None and source._tracked else None
@@ -100,24 +111,48 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The length of each axis.
+
+        >>> mg.tensor([[1.0, 2.0]]).shape
+        (1, 2)
+        """
         shape: tuple[int, ...] = self.data.shape
         return shape
 
     @property
     def ndim(self) -> int:
+        """The number of axes.
+
+        >>> mg.tensor([[1.0, 2.0]]).ndim
+        2
+        """
         return len(self.data.shape)
 
     @property
     def size(self) -> int:
+        """The number of elements.
+
+        >>> mg.tensor([[1.0, 2.0]]).size
+        2
+        """
         return int(self.data.size)
 
     @property
     def dtype(self) -> Any:
+        """The dtype of the elements.
+
+        >>> mg.tensor([[1.0, 2.0]]).dtype
+        dtype('float32')
+        """
         return self.data.dtype
 
     @property
     def backend(self) -> str:
-        """The name of the backend where the array lives."""
+        """The name of the backend where the array lives.
+
+        >>> mg.tensor(1.0).backend
+        'numpy'
+        """
         return self._home.name
 
     @property
@@ -126,11 +161,26 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether no op made this Tensor, so that a gradient can come to rest in `grad`."""
+        """Whether no op made this Tensor, so that a gradient can come to rest in `grad`.
+
+        >>> x = mg.tensor(1.0, requires_grad=True)
+        >>> x.is_leaf, (2 * x).is_leaf
+        (True, False)
+        """
         return self._edge is None
 
     @property
     def requires_grad(self) -> bool:
+        """Whether gradients flow to this tensor; a leaf's may be set.
+
+        Raises:
+            DTypeError: set on integers or booleans.
+            GraphError: cleared on the result of an op; `detach` gives a constant.
+
+        >>> x = mg.tensor(1.0, requires_grad=True)
+        >>> x.requires_grad, (2 * x).requires_grad, x.detach().requires_grad
+        (True, True, False)
+        """
         return self._tracked
 
     @requires_grad.setter
@@ -148,6 +198,16 @@ class Tensor:
 
     @property
     def grad(self) -> Tensor | None:
+        """The gradient that `backward` left at this leaf, a Tensor of its shape, or None; may be set, to None to forget it.
+
+        Raises:
+            ShapeError: set to anything but None or a Tensor of this shape.
+
+        >>> x = mg.tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        Tensor(6.0, float32)
+        """
         return self._grad
 
     @grad.setter
@@ -156,14 +216,25 @@ class Tensor:
             raise ShapeError(f"grad must be None or a Tensor of shape {self.shape}, got {value!r:.80}")
         self._grad = value
 
-    def item(self) -> Any:
-        """The only element, as a Python number."""
+    def item(self) -> bool | int | float:
+        """The only element, as a Python number.
+
+        Raises:
+            ShapeError: more elements than one, or none.
+
+        >>> mg.tensor([[2.5]]).item()
+        2.5
+        """
         if self.size != 1:
             raise ShapeError(f"item() needs exactly one element, this tensor has shape {self.shape}")
         return self.numpy().item()
 
-    def numpy(self) -> Any:
-        """The values as a NumPy array: a read-only view where the tensor is in the host's memory, else a copy."""
+    def numpy(self) -> HostArray:
+        """The values as a NumPy array: a read-only view where the tensor is in the host's memory, else a copy.
+
+        >>> mg.tensor([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+        """
         array = self._home.to_host(self.data)
         if array is self.data:
             array = array.view()
@@ -178,13 +249,29 @@ class Tensor:
         Args:
             grad: the gradient that arrives here, of this tensor's shape; 1 for a scalar when left out.
             retain_graph: keep what was saved, for another pass.
+
+        Raises:
+            MissingGradient: no gradient can flow from here; the message says why.
+            ShapeError: `grad` has another shape, or is left out where there is more than one element.
+            FreedGraph: an earlier pass freed what this one needs.
+            InPlaceChange: a saved value was changed since.
+
+        >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> (w * w).backward([1.0, 10.0])
+        >>> w.grad.numpy().tolist()
+        [2.0, 40.0]
         """
         from minigan.autodiff.functional import backward
 
         backward(self, grad, retain_graph)
 
     def detach(self) -> Tensor:
-        """The same values as a constant; the memory is shared."""
+        """The same values as a constant; the memory is shared.
+
+        >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> (2 * x).detach()
+        Tensor([2. 4.], float32, shape (2,))
+        """
         cause = Cause("detach()", caller()) if self._tracked else self._cause
         return wrap(self.data, None, self._version, cause)
 
@@ -193,6 +280,13 @@ class Tensor:
 
         Args:
             value: a number, or an array or tensor of exactly this shape.
+
+        Raises:
+            ShapeError: another shape.
+            GraphError: this is the result of an op.
+
+        >>> mg.tensor([1.0, 2.0]).assign_([3.0, 4.0])
+        Tensor([3. 4.], float32, shape (2,))
         """
         return self.overwrite(value, f"assign_() on {self.label}")
 
@@ -202,7 +296,7 @@ class Tensor:
             raise GraphError("overwriting the result of an op would falsify its graph; use x.detach().assign_(...)")
         value = backends.weak(value.data if isinstance(value, Tensor) else value)
         if not isinstance(value, backends.SCALARS):
-            value = backends.to_array(value, copy=False)
+            value = backends.to_array(value, copy=False, home=self._home)
             if value.shape != self.shape:
                 raise ShapeError(f"{by}: got shape {value.shape} for a tensor of shape {self.shape}")
             if backends.of(value) is not self._home:
@@ -212,11 +306,22 @@ class Tensor:
         return self
 
     def astype(self, dtype: Any) -> Tensor:
-        """This tensor in another dtype; recorded, so that the gradient returns in the old one."""
+        """This tensor in another dtype; recorded, so that the gradient returns in the old one.
+
+        >>> mg.tensor([1.0, 2.0]).astype("float64")
+        Tensor([1. 2.], float64, shape (2,))
+        """
         return OPS["astype"](self, dtype=str(self.data.dtype.type(0).astype(dtype).dtype))
 
     def to(self, backend: str) -> Tensor:
-        """This tensor on another backend; recorded, so that the gradient returns to the old one."""
+        """This tensor on another backend; recorded, so that the gradient returns to the old one.
+
+        Raises:
+            BackendError: a backend that is unknown or cannot be used here.
+
+        >>> mg.tensor([1.0, 2.0]).to("numpy").backend
+        'numpy'
+        """
         return OPS["to"](self, backend=backend, source=self.backend)
 
     @property
@@ -238,6 +343,11 @@ class Tensor:
         elif self._tracked:
             facts.append("requires_grad")
         return f"Tensor({values}, {', '.join(facts)})"
+
+    def _repr_html_(self) -> str:
+        from minigan.autodiff.display import html
+
+        return html(self)
 
     # -- never silently an array ------------------------------------------------------------------------
 
@@ -300,34 +410,61 @@ class Tensor:
         return OPS["getitem"](self, index=plain)
 
     def reshape(self, *shape: Any) -> Tensor:
-        """``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
+        """``x.reshape(2, -1)`` or ``x.reshape((2, -1))``.
+
+        Raises:
+            ShapeError: another number of elements.
+
+        >>> mg.tensor([1.0, 2.0, 3.0, 4.0]).reshape(2, -1).shape
+        (2, 2)
+        """
         return OPS["reshape"](self, shape=_one_tuple(shape))
 
     def transpose(self, *axes: Any) -> Tensor:
-        """``x.transpose(0, 2, 1)`` or ``x.transpose((0, 2, 1))``; all axes reversed without arguments."""
+        """``x.transpose(0, 2, 1)`` or ``x.transpose((0, 2, 1))``; all axes reversed without arguments.
+
+        Raises:
+            ShapeError: not a permutation of the axes.
+
+        >>> mg.tensor(np.zeros((2, 3, 4))).transpose(0, 2, 1).shape
+        (2, 4, 3)
+        """
         return OPS["transpose"](self, axes=_one_tuple(axes) or None)
 
     @property
     def T(self) -> Tensor:
-        """All axes reversed."""
+        """All axes reversed.
+
+        >>> mg.tensor([[1.0, 2.0]]).T.shape
+        (2, 1)
+        """
         return self.transpose()
 
 
-def tensor(data: Any, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> Tensor:
+def tensor(data: ArrayLike, requires_grad: bool = False, name: str | None = None, copy: bool = True) -> Tensor:
     """Make a Tensor.
 
     Args:
-        data: a number or lists of numbers, which become float32 on the current backend, or an array, which keeps
-            its dtype and place.
+        data: a number or lists of numbers, which become float32, or an array, which keeps its dtype; on the current
+            backend, but for a device's array, which stays where it is.
         requires_grad: whether gradients are wanted; of floats only.
         name: a name for messages.
         copy: False shares the array's memory.
+
+    Raises:
+        DTypeError: what is neither a number, lists of equal length nor an array of numbers; a gradient wanted of integers.
+
+    >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    Tensor([[1. 2.]
+            [3. 4.]], float32, shape (2, 2), requires_grad)
+    >>> mg.tensor(np.arange(3)).dtype
+    dtype('int64')
     """
     return Tensor(data, requires_grad, name, copy)
 
 
 def wrap(data: Any, edge: tuple[Any, int] | None, version: Version, cause: Cause | None) -> Tensor:
-    """A Tensor around an array that an op made."""
+    """A Tensor around an array as it is, such as an op's result."""
     tensor = _new(Tensor)
     tensor.data, tensor._grad, tensor.name = data, None, None
     tensor._edge, tensor._tracked = edge, edge is not None

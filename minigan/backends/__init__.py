@@ -8,23 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backends.base import Backend, storage
+from minigan.backends.array import Array
+from minigan.backends.base import Backend, HostArray, storage
 from minigan.backends.numpy import NUMPY
 from minigan.errors import BackendError, DTypeError
 
 __all__ = [
-    "Backend",
-    "SCALARS",
-    "backend",
-    "current",
-    "get",
-    "of",
-    "register",
-    "set_backend",
-    "storage",
-    "to_array",
-    "weak",
-]
+    "Array", "Backend", "HostArray", "SCALARS", "backend", "current", "get", "of", "register", "set_backend", "storage",
+    "to_array", "weak",
+]  # fmt: skip
 
 SCALARS = (bool, int, float, np.generic)
 _by_name: dict[str, Backend] = {"numpy": NUMPY}

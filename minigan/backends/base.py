@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from minigan.backends.plain import PlainKernels
+
+
+HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class Backend(PlainKernels):
@@ -54,11 +59,11 @@ class Backend(PlainKernels):
         """`index` as this backend's arrays take it."""
         return index
 
-    def from_host(self, array: Any) -> Any:
+    def from_host(self, array: HostArray) -> Any:
         """Copy a NumPy array into this backend."""
         raise NotImplementedError
 
-    def to_host(self, array: Any) -> Any:
+    def to_host(self, array: Any) -> HostArray:
         """The values of `array` as a NumPy array: a view where memory is shared, else a copy."""
         raise NotImplementedError
 

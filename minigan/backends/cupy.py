@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigan.backends.base import HostArray
 from minigan.backends.device import DeviceBackend
 from minigan.errors import BackendError
 
@@ -16,10 +17,10 @@ class CuPyBackend(DeviceBackend):
     def __init__(self, cupy: Any) -> None:
         super().__init__("cupy", cupy, cupy.ndarray)
 
-    def from_host(self, array: Any) -> Any:
+    def from_host(self, array: HostArray) -> Any:
         return self.module.array(array)
 
-    def to_host(self, array: Any) -> Any:
+    def to_host(self, array: Any) -> HostArray:
         return self.module.asnumpy(array)
 
 

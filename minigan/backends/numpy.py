@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backends.base import Backend
+from minigan.backends.base import Backend, HostArray
 from minigan.backends.plain import channel_axes
 
 PATCH_BYTES = 4 << 20  # patches worked on at a time: little enough for the cache, enough for the products to run well
@@ -22,10 +22,10 @@ class NumPyBackend(Backend):
     def __init__(self) -> None:
         super().__init__("numpy", np, np.ndarray)
 
-    def from_host(self, array: Any) -> Any:
+    def from_host(self, array: HostArray) -> Any:
         return np.array(array)
 
-    def to_host(self, array: Any) -> Any:
+    def to_host(self, array: Any) -> HostArray:
         return array
 
     # Convolutions go through the batch a few images at a time, so that the memory of their patches, many times that of

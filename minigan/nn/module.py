@@ -11,7 +11,15 @@ from minigan.errors import ShapeError
 
 
 class Parameter(Tensor):
-    """A leaf Tensor that training changes: an attribute of a `Module`."""
+    """A leaf Tensor that training changes: an attribute of a `Module`.
+
+    Raises:
+        DTypeError: data that is not of floats.
+
+    >>> w = mg.nn.Parameter([1.0, 2.0], name="w")
+    >>> w.requires_grad
+    True
+    """
 
     __slots__ = ()
 
@@ -20,7 +28,11 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A constant that belongs to a module's state, such as batch norm's running mean."""
+    """A constant that belongs to a module's state, such as batch norm's running mean.
+
+    >>> mg.nn.Buffer([0.0, 0.0]).requires_grad
+    False
+    """
 
     __slots__ = ()
 
@@ -28,7 +40,6 @@ class Buffer(Tensor):
 class Module:
     """A layer: attributes that are `Parameter`, `Buffer` or `Module` are its state; write ``__init__`` and ``forward``.
 
-    >>> import minigan as mg
     >>> class Scale(mg.nn.Module):
     ...     def __init__(self):
     ...         self.factor = mg.nn.Parameter(2.0)
@@ -50,17 +61,31 @@ class Module:
     # -- what belongs to it ---------------------------------------------------------------------------
 
     def children(self) -> Iterator[tuple[str, Module]]:
-        """Submodules with their attribute names."""
+        """Submodules with their attribute names.
+
+        >>> net = mg.nn.Sequential(mg.nn.Dense(2, 3), mg.nn.ReLU())
+        >>> [name for name, child in net.children()]
+        ['0', '1']
+        """
         return ((k, v) for k, v in vars(self).items() if isinstance(v, Module))
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it."""
+        """This module and all below it.
+
+        >>> net = mg.nn.Sequential(mg.nn.Dense(2, 3), mg.nn.ReLU())
+        >>> [type(m).__name__ for m in net.modules()]
+        ['Sequential', 'Dense', 'ReLU']
+        """
         yield self
         for _, child in self.children():
             yield from child.modules()
 
     def named_state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """Parameters and buffers with their keys in the state dict."""
+        """Parameters and buffers with their keys in the state dict.
+
+        >>> [name for name, _ in mg.nn.BatchNorm(2).named_state()]
+        ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
+        """
         for name, value in vars(self).items():
             if isinstance(value, (Parameter, Buffer)):
                 yield prefix + name, value
@@ -68,7 +93,12 @@ class Module:
             yield from child.named_state(f"{prefix}{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Parameters with their keys, each once."""
+        """Parameters with their keys, each once.
+
+        >>> net = mg.nn.Sequential(mg.nn.Dense(2, 3), mg.nn.ReLU())
+        >>> [(name, p.shape) for name, p in net.named_parameters()]
+        [('0.weight', (3, 2)), ('0.bias', (3,))]
+        """
         seen: set[int] = set()
         for name, value in self.named_state():
             if isinstance(value, Parameter) and id(value) not in seen:
@@ -76,13 +106,22 @@ class Module:
                 yield name, value
 
     def parameters(self) -> list[Parameter]:
-        """All parameters, each once."""
+        """All parameters, each once.
+
+        >>> len(mg.nn.Dense(2, 3).parameters())
+        2
+        """
         return [p for _, p in self.named_parameters()]
 
     # -- its state ------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Copies of all parameters and buffers as NumPy arrays, under PyTorch's keys."""
+        """Copies of all parameters and buffers as NumPy arrays, under PyTorch's keys.
+
+        >>> net = mg.nn.Sequential(mg.nn.Dense(2, 3), mg.nn.ReLU())
+        >>> list(net.state_dict())
+        ['0.weight', '0.bias']
+        """
         return {name: value.numpy().copy() for name, value in self.named_state()}
 
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Self:
@@ -94,6 +133,12 @@ class Module:
 
         Raises:
             ShapeError: keys that are missing, unknown or of another shape, all named at once.
+
+        >>> a, b = mg.nn.Dense(2, 1, rng=0), mg.nn.Dense(2, 1, rng=1)
+        >>> b.load_state_dict(a.state_dict())
+        Dense(2, 1, bias=True)
+        >>> bool((a.weight.numpy() == b.weight.numpy()).all())
+        True
         """
         own = dict(self.named_state())
         faults = [f"{k} is missing" for k in own if strict and k not in state]
@@ -111,17 +156,32 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, for this module and all below it: batch norm uses the batch's statistics."""
+        """Training mode, for this module and all below it: batch norm uses the batch's statistics.
+
+        >>> mg.nn.Sequential(mg.nn.Dropout()).train().training
+        True
+        """
         for module in self.modules():
             module.training = mode
         return self
 
     def eval(self) -> Self:
-        """Evaluation mode: batch norm uses its running statistics."""
+        """Evaluation mode: batch norm uses its running statistics.
+
+        >>> mg.nn.Dropout().eval()(mg.tensor([1.0, 2.0])).numpy().tolist()
+        [1.0, 2.0]
+        """
         return self.train(False)
 
     def to(self, backend: str) -> Self:
-        """Move parameters and buffers to a backend; they stay the same objects."""
+        """Move parameters and buffers to a backend; they stay the same objects.
+
+        Raises:
+            BackendError: a backend that is unknown or cannot be used here.
+
+        >>> mg.nn.Dense(2, 1, rng=0).to("numpy").weight.backend
+        'numpy'
+        """
         for _, tensor in self.named_state():
             tensor.data = tensor.detach().to(backend).data
             tensor.grad = None if tensor.grad is None else tensor.grad.to(backend)
@@ -137,9 +197,25 @@ class Module:
             return f"{type(self).__name__}({self.settings()})"
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
+    def _repr_html_(self) -> str:
+        from minigan.nn.summary import summary
+
+        return summary(self)._repr_html_()
+
 
 class ModuleList(Module):
-    """Modules under the keys ``0``, ``1``, ..., to be called as one likes."""
+    """Modules under the keys ``0``, ``1``, ..., to be called as one likes.
+
+    Args:
+        modules: any number of modules.
+
+    Raises:
+        TypeError: something that is not a module.
+
+    >>> layers = mg.nn.ModuleList([mg.nn.Dense(2, 2) for _ in range(3)])
+    >>> len(layers), layers[0]
+    (3, Dense(2, 2, bias=True))
+    """
 
     def __init__(self, modules: Iterable[Module]) -> None:
         for i, module in enumerate(modules):
@@ -158,7 +234,15 @@ class ModuleList(Module):
 
 
 class Sequential(ModuleList):
-    """Modules one after the other, under the keys ``0``, ``1``, ..."""
+    """Modules one after the other, under the keys ``0``, ``1``, ...
+
+    Raises:
+        TypeError: something that is not a module.
+
+    >>> net = mg.nn.Sequential(mg.nn.Dense(2, 3), mg.nn.ReLU())
+    >>> net(mg.tensor([[1.0, 2.0]])).shape
+    (1, 3)
+    """
 
     def __init__(self, *modules: Module) -> None:
         super().__init__(modules)
@@ -171,7 +255,17 @@ class Sequential(ModuleList):
 
 @contextmanager
 def frozen(*modules: Module) -> Iterator[None]:
-    """Inside the block the modules' parameters are constants: nothing is saved or computed for them."""
+    """Inside the block the modules' parameters are constants: nothing is saved or computed for them.
+
+    Args:
+        modules: any number of modules.
+
+    >>> D = mg.nn.Dense(2, 1)
+    >>> with mg.nn.frozen(D):
+    ...     y = D(mg.tensor([[1.0, 2.0]]))
+    >>> y.requires_grad
+    False
+    """
     parameters = [p for module in modules for p in module.parameters()]
     before = [p.requires_grad for p in parameters]
     for p in parameters:
