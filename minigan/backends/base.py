@@ -10,7 +10,6 @@ import numpy as np
 
 from minigan.backends.plain import PlainKernels
 
-
 HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -21,6 +21,12 @@ def discriminator(real: Tensor, fake: Tensor, smoothing: float = 0.9) -> Tensor:
     Args:
         real, fake: D's logits for real and for generated images.
         smoothing: t, from above 0 to 1; 1 does not smooth.
+
+    Returns:
+        A scalar.
+
+    >>> mg.gan.losses.discriminator(mg.tensor([0.0]), mg.tensor([0.0]))
+    Tensor(1.386..., float32)
     """
     return ops.bce_with_logits(real, smoothing) + ops.bce_with_logits(fake, 0.0)
 
@@ -29,6 +35,15 @@ def non_saturating(fake: Tensor) -> Tensor:
     """-E[log sigma(D(G(z)))]: flipped labels. Where D is sure that an image is generated, the gradient is strongest.
 
     Goodfellow et al. (2014), section 3.
+
+    Args:
+        fake: D's logits for generated images, of any shape.
+
+    Returns:
+        A scalar.
+
+    >>> mg.gan.losses.non_saturating(mg.tensor([-100.0])).item()
+    100.0
     """
     return ops.bce_with_logits(fake, 1.0)
 
@@ -37,6 +52,15 @@ def minimax(fake: Tensor) -> Tensor:
     """E[log(1 - sigma(D(G(z))))]: the game's own value. Where D is sure, the gradient vanishes.
 
     Goodfellow et al. (2014), equation 1.
+
+    Args:
+        fake: D's logits for generated images, of any shape.
+
+    Returns:
+        A scalar.
+
+    >>> mg.gan.losses.minimax(mg.tensor([100.0])).item()
+    -100.0
     """
     return -ops.bce_with_logits(fake, 0.0)
 

@@ -32,7 +32,15 @@ def adversarial_step(
         g_loss: of D's logits for generated images.
 
     Returns:
-        The losses of D and of G, each from before its player moved.
+        The losses of D and of G, scalars, each from before its player moved.
+
+    >>> G, D = mg.nn.Dense(2, 3), mg.nn.Dense(3, 1)
+    >>> opt_g, opt_d = (mg.optim.Adam(net.parameters()) for net in (G, D))
+    >>> real, z = mg.tensor([[1.0, 2.0, 3.0]]), mg.tensor([[0.5, -0.5]])
+    >>> d_loss, g_loss = mg.gan.losses.discriminator, mg.gan.losses.non_saturating
+    >>> loss_d, loss_g = mg.gan.adversarial_step(G, D, opt_g, opt_d, real, z, d_loss, g_loss)
+    >>> loss_d.shape, loss_g.shape
+    ((), ())
     """
     fake = generator(z)
 

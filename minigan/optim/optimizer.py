@@ -23,6 +23,10 @@ class Optimizer:
     Raises:
         ValueError: no parameters, or one twice.
         DTypeError: something that is not a leaf Tensor requiring a gradient, or mixed dtypes.
+
+    >>> opt = mg.optim.SGD(mg.nn.Dense(2, 1, rng=0).parameters(), lr=0.1)
+    >>> opt
+    SGD(2 parameters, 3 values, lr=0.1, momentum=0.0, weight_decay=0.0)
     """
 
     _value: Any  # all parameters' values
@@ -72,12 +76,27 @@ class Optimizer:
         return self._home.from_host(by_type[type(array)].to_host(array))
 
     def zero_grad(self) -> None:
-        """Forget the gradients: each ``p.grad`` is None again."""
+        """Forget the gradients: each ``p.grad`` is None again.
+
+        >>> w = mg.tensor(1.0, requires_grad=True)
+        >>> opt = mg.optim.SGD([w], lr=0.1)
+        >>> (w * w).backward()
+        >>> opt.zero_grad()
+        >>> w.grad is None
+        True
+        """
         for p in self.params:
             p.grad = None
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; the others stay as they are."""
+        """Update every parameter that has a gradient; the others stay as they are.
+
+        >>> w = mg.tensor(1.0, requires_grad=True)
+        >>> (w * w).backward()
+        >>> mg.optim.SGD([w], lr=0.25).step()
+        >>> w.item()
+        0.5
+        """
         self._gather()
         for p, span in zip(self.params, self._spans, strict=True):
             if p.grad is not None:
@@ -104,12 +123,26 @@ class Optimizer:
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings, step counts, and host copies of the flat state arrays."""
+        """Settings, step counts, and host copies of the flat state arrays.
+
+        >>> sorted(mg.optim.Adam([mg.tensor(1.0, requires_grad=True)]).state_dict())
+        ['m', 'settings', 'steps', 'v']
+        """
         arrays = {name: self._home.to_host(array).copy() for name, array in self._slots.items()}
         return {"settings": dict(self.settings), "steps": list(self._steps), **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` gave; `ShapeError` if it is not of these parameters."""
+        """Continue from what `state_dict` gave, settings included.
+
+        Raises:
+            ShapeError: a state of another optimiser or of other parameters.
+
+        >>> w = mg.tensor(1.0, requires_grad=True)
+        >>> opt = mg.optim.SGD([w], lr=0.5)
+        >>> opt.load_state_dict(mg.optim.SGD([w], lr=0.1).state_dict())
+        >>> opt.settings["lr"]
+        0.1
+        """
         expected = {"settings", "steps", *self._slots}
         if state.keys() != expected:
             raise ShapeError(f"{type(self).__name__} state must have {sorted(expected)}, got {sorted(state)}")

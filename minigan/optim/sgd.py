@@ -24,10 +24,10 @@ class SGD(Optimizer):
     Raises:
         ValueError: a setting out of its range.
 
-    >>> import minigan as mg
     >>> w = mg.tensor([1.0, -1.0], requires_grad=True)
     >>> opt = mg.optim.SGD([w], lr=0.1)
-    >>> (w * w).sum().backward(); opt.step()
+    >>> (w * w).sum().backward()
+    >>> opt.step()
     >>> print(w.numpy().round(3))
     [ 0.8 -0.8]
     """

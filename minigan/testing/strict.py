@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minigan.backends.base import storage
+from minigan.backends.base import HostArray, storage
 from minigan.backends.device import DeviceBackend
 
 
@@ -208,10 +208,10 @@ class StrictBackend(DeviceBackend):
         super().__init__("strict", _Functions(), StrictArray)  # type: ignore[arg-type]
         self.launches = self.host_reads = 0
 
-    def from_host(self, array: Any) -> Any:
+    def from_host(self, array: HostArray) -> Any:
         return StrictArray(np.array(array))
 
-    def to_host(self, array: Any) -> Any:
+    def to_host(self, array: Any) -> HostArray:
         self.host_reads += 1
         return array._array.copy()
 
