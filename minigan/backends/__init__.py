@@ -122,7 +122,7 @@ def _from_lists(data: Any) -> Any:
         array = np.asarray(data)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"it holds {array.dtype}")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is how PyTorch refuses
         raise DTypeError(
             f"cannot make an array of numbers from {type(data).__name__} {data!r:.60}: {error}; "
             "give a number, an array, or lists of numbers that are equally long"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from minigan.autodiff import Tensor
-from minigan.errors import ShapeError
+from minigan.errors import DTypeError, ShapeError
 
 
 class Parameter(Tensor):
@@ -132,7 +132,7 @@ class Module:
             strict: refuse missing and unknown keys; without it they are passed over.
 
         Raises:
-            ShapeError: keys that are missing, unknown or of another shape, all named at once.
+            ShapeError: keys that are missing, unknown, of another shape or not arrays of numbers, all named at once.
 
         >>> a, b = mg.nn.Dense(2, 1, rng=0), mg.nn.Dense(2, 1, rng=1)
         >>> b.load_state_dict(a.state_dict())
@@ -143,16 +143,21 @@ class Module:
         own = dict(self.named_state())
         faults = [f"{k} is missing" for k in own if strict and k not in state]
         faults += [f"{k} is unknown" for k in state if strict and k not in own]
+        arrays = {}
         for key in own.keys() & state.keys():
-            if tuple(state[key].shape) != own[key].shape:
-                faults.append(f"{key} has shape {tuple(state[key].shape)} where {own[key].shape} is expected")
+            try:
+                arrays[key] = Tensor(state[key], copy=False).data
+            except DTypeError as error:
+                faults.append(f"{key} is no array of numbers: {error}")
+            else:
+                if arrays[key].shape != own[key].shape:
+                    faults.append(f"{key} has shape {arrays[key].shape} where {own[key].shape} is expected")
         if faults:
             raise ShapeError(
                 f"load_state_dict() of {type(self).__name__}: {'; '.join(sorted(faults))}; nothing was changed"
             )
-        for key, tensor in own.items():
-            if key in state:
-                tensor.overwrite(state[key], f"load_state_dict() on {key!r}")
+        for key, array in arrays.items():
+            own[key].overwrite(array, f"load_state_dict() on {key!r}")
         return self
 
     def train(self, mode: bool = True) -> Self:

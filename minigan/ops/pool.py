@@ -131,6 +131,7 @@ def upsample_nearest2d(x: Any, scale_factor: int = 2) -> Tensor:
     array([[1., 1., 2., 2.],
            [1., 1., 2., 2.]], dtype=float32)
     """
+    x = x if isinstance(x, Tensor) else Tensor(x, copy=False)
     if x.ndim != 4 or scale_factor < 1:
         raise ShapeError(
             f"upsample_nearest2d: x must be (N, C, H, W) and scale_factor at least 1, got {x.shape} and {scale_factor}"

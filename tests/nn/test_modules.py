@@ -52,12 +52,14 @@ def test_loading_names_every_fault_and_changes_nothing():
     state["extra"] = np.zeros(1)
     state["body.1.bias"] = np.zeros(5)
     state["body.0.weight"] += 1
+    state["body.1.weight"] = np.array(list("abcd"))
     with pytest.raises(ShapeError) as caught:
         block.load_state_dict(state)
     for part in (
         "scale is missing",
         "extra is unknown",
         "body.1.bias has shape (5,) where (4,)",
+        "body.1.weight is no array of numbers: dtype <U1 is not supported",
         "nothing was changed",
     ):
         assert part in str(caught.value)
@@ -144,6 +146,17 @@ def test_the_same_seed_gives_the_same_layer():
     [
         (lambda: nn.Sequential(nn.ReLU(), "relu"), "takes modules, got str at position 1"),
         (lambda: nn.Conv2d(3, 4, 3, groups=2), "groups=2 must divide in_channels=3"),
+        (
+            lambda: nn.Conv2d(3, 4, 3, padding="same"),
+            "padding must be an integer of at least 0, or a pair .* got 'same'",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3, dilation=0), "dilation must be an integer of at least 1"),
+        (lambda: nn.Conv2d(3, 4, (3, 0)), "kernel_size must be an integer of at least 1"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3, output_padding=-1), "output_padding must be an integer of at least 0"),
+        (
+            lambda: nn.MaxPool2d(2, padding="valid"),
+            "padding must be an integer of at least 0, or a pair .* got 'valid'",
+        ),
         (lambda: nn.BatchNorm(4)(np.ones((1, 4), "float32")), "more than one value a channel"),
         (lambda: nn.Conv2d(1, 1, 9)(np.ones((1, 1, 4, 4), "float32")), "the output would be empty"),
         (lambda: nn.Dense(3, 2)(np.ones((1, 4), "float32")), "the same number of inputs"),
@@ -177,6 +190,7 @@ def test_layers_of_composite_ops_are_those_ops():
     x = mg.tensor(np.random.default_rng(0).normal(size=(2, 3, 4, 4)))
     np.testing.assert_array_equal(nn.Upsample(2)(x).numpy(), mg.ops.upsample_nearest2d(x, 2).numpy())
     np.testing.assert_array_equal(nn.AvgPool2d(2, 1, 1)(x).numpy(), mg.ops.avg_pool2d(x, 2, 1, 1).numpy())
+    np.testing.assert_array_equal(nn.MaxPool2d(3, 1, 1)(x).numpy(), mg.ops.max_pool2d(x, 3, 1, 1).numpy())
     table, index = nn.Embedding(5, 3, rng=0), np.array([[0, 4], [4, 2]])
     np.testing.assert_array_equal(table(index).numpy(), table.weight.numpy()[index])
 

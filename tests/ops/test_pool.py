@@ -64,10 +64,12 @@ def test_avg_pool_counts_padding_as_zeros(case):
 
 @given(st.integers(1, 3), rngs)
 def test_upsampling_repeats_and_average_pooling_undoes_it(scale, rng):
-    x = rng.normal(size=(2, 3, 2, 4))
+    x = rng.normal(size=(2, 3, 2, 4)).tolist()
     large = mg.ops.upsample_nearest2d(x, scale)
-    assert np.array_equal(large.numpy(), x.repeat(scale, 2).repeat(scale, 3))
-    assert_close(mg.ops.avg_pool2d(large, scale).numpy(), x, 1e-14)  # as above
+    assert np.array_equal(large.numpy(), np.float32(x).repeat(scale, 2).repeat(scale, 3))
+    assert_close(
+        mg.ops.avg_pool2d(large, scale).numpy(), np.float32(x), 1e-6
+    )  # in float32 a mean of nine values errs by some 1e-7 of them
 
 
 @pytest.mark.parametrize("dtype", ["int64", "float32"])
