@@ -14,6 +14,7 @@ demo: $(ROOT).venv/installed
 
 test: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)python -m pytest -n 2 --dist loadfile
+	cd $(ROOT) && $(BIN)python -m pytest -n 2 --dist loadfile --minigan-backend strict tests
 
 lint: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)ruff check . && $(BIN)ruff format --check .

@@ -1,10 +1,19 @@
-"""How much hypothesis tries: `dev` by default, another profile by the environment variable HYPOTHESIS_PROFILE."""
+"""How much hypothesis tries, `dev` by default or the profile in HYPOTHESIS_PROFILE; and what only the host's arrays can show."""
 
 import os
 
+import pytest
 from hypothesis import settings
 
-settings.register_profile("dev", max_examples=25, deadline=None)
-settings.register_profile("ci", max_examples=25, deadline=None, derandomize=True, print_blob=True)
-settings.register_profile("nightly", max_examples=500, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+from minigan import backends
+
+
+@pytest.hookimpl(trylast=True)  # minigan's own plugin registers the profiles
+def pytest_configure(config):
+    config.addinivalue_line("markers", "host: about arrays in the host's memory; other backends skip it")
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+def pytest_runtest_call(item):
+    if item.get_closest_marker("host") and backends.current().name != "numpy":
+        pytest.skip("about arrays in the host's memory")
