@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 import minigan as mg
+from minigan import backends
 from minigan.autodiff.registry import OPS
-from minigan.backends import storage
 
 Array = np.ndarray
 
@@ -45,6 +45,20 @@ def away(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     return np.asarray(positive(rng, shape) * rng.choice((-1.0, 1.0), shape))
 
 
+# -- arrays, wherever they live --------------------------------------------------------------------------------------
+
+
+def is_array(value: Any) -> bool:
+    """Whether this is an array of some backend, and no Tensor, list or number."""
+    return type(value) in backends.by_type
+
+
+def share_memory(a: Any, b: Any) -> bool:
+    """Whether two arrays overlap; those of two backends never do."""
+    xp = backends.by_type[type(a)]
+    return type(b) is xp.array_type and bool(xp.shares_memory(a, b))
+
+
 # -- calls -----------------------------------------------------------------------------------------------------------
 
 
@@ -69,12 +83,13 @@ class Call:
     def variables(self) -> dict[str, Array]:
         """The inputs that have a gradient here."""
         served = {x for rule in OPS[self.name].rules for x in rule.inputs}
-        floats = {x: a for x, a in self.inputs.items() if isinstance(a, Array) and a.dtype.kind == "f"}
+        floats = {x: a for x, a in self.inputs.items() if is_array(a) and a.dtype.kind == "f"}
         return {x: a for x, a in floats.items() if x.partition("[")[0] in served}
 
-    def map(self, function: Callable[[Array], Array]) -> Call:
+    def map(self, function: Callable[[Any], Any]) -> Call:
         """The call with `function` of every variable."""
-        return replace(self, inputs=self.inputs | {x: np.asarray(function(a)) for x, a in self.variables.items()})
+        made = {x: function(a) for x, a in self.variables.items()}
+        return replace(self, inputs=self.inputs | {x: a if is_array(a) else np.asarray(a) for x, a in made.items()})
 
     def arguments(self) -> list[Any]:
         """The inputs in the op's order."""
@@ -88,12 +103,12 @@ class Call:
         return tuple(result[i] for i in self.reads) if isinstance(result, tuple) else (result,)
 
 
-def run(call: Call, arriving: Sequence[Array], create_graph: bool = False) -> tuple[list[Array], list[Array]]:
-    """Outputs, and gradients of <outputs, arriving> by the variables, as arrays."""
+def run(call: Call, arriving: Sequence[Any], create_graph: bool = False) -> tuple[list[Array], list[Array]]:
+    """Outputs, and gradients of <outputs, arriving> by the variables, as arrays of the host."""
     xs = [mg.tensor(a, requires_grad=True, copy=False) for a in call.variables.values()]
     ys = call(*xs)
     grads = mg.grad(ys, xs, [mg.tensor(g, copy=False) for g in arriving], create_graph=create_graph)
-    return [y.data for y in ys], [g.data for g in grads]
+    return [y.numpy() for y in ys], [g.numpy() for g in grads]
 
 
 def arriving_at(call: Call, rng: np.random.Generator) -> list[Array]:
@@ -104,59 +119,65 @@ def arriving_at(call: Call, rng: np.random.Generator) -> list[Array]:
 # -- memory layouts --------------------------------------------------------------------------------------------------
 
 
-def _permuted(a: Array, rng: np.random.Generator) -> Array:
-    order = rng.permutation(a.ndim)
-    return np.array(a.transpose(order), order="C").transpose(np.argsort(order))
+def _permuted(xp: Any, a: Any, rng: np.random.Generator) -> Any:
+    order = [int(i) for i in rng.permutation(a.ndim)]
+    return xp.array(a.transpose(*order), order="C").transpose(*(order.index(i) for i in range(a.ndim)))
 
 
-def _strided(a: Array, rng: np.random.Generator) -> Array:
-    large = np.full([2 * n + 1 for n in a.shape], np.nan, a.dtype)  # what lies between must not be read
+def _strided(xp: Any, a: Any, rng: np.random.Generator) -> Any:
+    large = xp.full(tuple(2 * n + 1 for n in a.shape), np.nan, a.dtype)  # what lies between must not be read
     view = large[(*(slice(1, None, 2) for _ in a.shape), ...)]
     view[...] = a
     return view
 
 
-def _reversed(a: Array, rng: np.random.Generator) -> Array:
+def _reversed(xp: Any, a: Any, rng: np.random.Generator) -> Any:
     backwards = (slice(None, None, -1),) * a.ndim
-    return np.array(a[backwards])[backwards] if a.ndim else a
+    return xp.array(a[backwards], order="C")[backwards] if a.ndim else a
 
 
-def _broadcast(a: Array, rng: np.random.Generator) -> Array:
+def _broadcast(xp: Any, a: Any, rng: np.random.Generator) -> Any:
     """Zero strides along axis 1, or the only one: the same for all channels, so that statistics of a channel stay."""
-    axis = min(1, a.ndim - 1)
-    return np.broadcast_to(np.take(a, [0], axis).copy(), a.shape) if a.size and a.ndim else np.broadcast_to(a, a.shape)
+    first = (slice(None),) * min(1, a.ndim - 1) + (slice(1),)
+    return xp.broadcast_to(a[first].copy(), a.shape) if a.size and a.ndim else xp.broadcast_to(a, a.shape)
 
 
-def _read_only(a: Array, rng: np.random.Generator) -> Array:
+def _read_only(xp: Any, a: Any, rng: np.random.Generator) -> Any:
     a = a.copy()
     a.flags.writeable = False
     return a
 
 
 LAYOUTS = {
-    "F order": lambda a, rng: np.array(a, order="F"),
+    "F order": lambda xp, a, rng: xp.array(a, order="F"),
     "permuted": _permuted,
     "strided": _strided,
     "reversed": _reversed,
     "broadcast": _broadcast,
-    "read-only": _read_only,
+    "read-only": _read_only,  # the host's alone
 }
 
 
-def laid_out(draw: Callable[[Any], Any], a: Array, rng: np.random.Generator) -> Array:
+def laid_out(draw: Callable[[Any], Any], a: Any, rng: np.random.Generator) -> Any:
     """An input in a drawn layout; the values change where strides are zero."""
-    return LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](a, rng)
+    layouts = [name for name in LAYOUTS if isinstance(a, Array) or name != "read-only"]
+    return LAYOUTS[draw(st.sampled_from(layouts))](backends.of(a), a, rng)
 
 
-def arriving_laid_out(draw: Callable[[Any], Any], g: Array, rng: np.random.Generator) -> Array:
+def arriving_laid_out(draw: Callable[[Any], Any], g: Any, rng: np.random.Generator) -> Any:
     """A gradient that arrives, in a drawn layout; or the same number everywhere, as sums and means send it."""
     constant = g.size > 0 and draw(st.booleans()) and draw(st.booleans())
-    return np.broadcast_to(g.flat[0], g.shape) if constant else laid_out(draw, g, rng)
+    return backends.of(g).broadcast_to(g.reshape(-1)[0], g.shape) if constant else laid_out(draw, g, rng)
 
 
-def fingerprint(arrays: Iterable[Array]) -> list[bytes]:
+def in_c_order(a: Any) -> Any:
+    """A copy in the plainest layout."""
+    return backends.of(a).array(a, order="C")
+
+
+def fingerprint(arrays: Iterable[Any]) -> list[bytes]:
     """Every byte of the memory behind the arrays, also what lies between their elements."""
-    return [storage(a).tobytes() for a in arrays]
+    return [backends.of(a).to_host(backends.storage(a)).tobytes() for a in arrays]
 
 
 # -- numeric differentiation -----------------------------------------------------------------------------------------
@@ -185,7 +206,7 @@ def pulled_back(function: Callable[..., Any], count: int) -> Callable[..., list[
     """The gradient of a function of `count` Tensors, as a differentiable function of them and of what arrives."""
 
     def gradient(*values: mg.Tensor) -> list[mg.Tensor]:
-        xs = [v if v.requires_grad else mg.tensor(v.data, requires_grad=True) for v in values[:count]]
+        xs = [v if v.requires_grad else mg.tensor(v, requires_grad=True) for v in values[:count]]
         grads = mg.grad(function(*xs), xs, values[count:], create_graph=True, allow_unused=True)
         return [mg.tensor(np.zeros(x.shape)) if g is None else g for g, x in zip(grads, xs, strict=True)]
 
@@ -206,8 +227,8 @@ def check_derivative(call: Call, order: int, bound: float, rng: np.random.Genera
     ys = function(*xs)
     weights = [anywhere(rng, y.shape) for y in ys]
     grads = mg.grad(ys, xs, weights, allow_unused=True)
-    analytic = [np.zeros(x.shape) if g is None else g.data for g, x in zip(grads, xs, strict=True)]
-    numeric = central_differences(lambda *p: [y.data for y in function(*map(mg.tensor, p))], at, weights)
+    analytic = [np.zeros(x.shape) if g is None else g.numpy() for g, x in zip(grads, xs, strict=True)]
+    numeric = central_differences(lambda *p: [y.numpy() for y in function(*map(mg.tensor, p))], at, weights)
     for a, n in zip(analytic, numeric, strict=True):
         assert_close(a, n, bound)
 

@@ -28,15 +28,15 @@ def cross_entropy(x: Any, target: Any) -> Tensor:
     >>> mg.ops.cross_entropy([[0.0, 0.0], [0.0, 100.0]], np.array([1, 1]))
     Tensor(0.34657..., float32)
     """
-    x = x if isinstance(x, Tensor) else Tensor(x, copy=False)
-    if x.ndim != 2:
-        raise ShapeError(f"cross_entropy: logits must be (N, C), got {x.shape}")
-    labels = _numbers(target, x.shape[1], "cross_entropy's target")
-    if labels.shape != x.shape[:1]:
-        raise ShapeError(f"cross_entropy: logits (N, C) and classes (N,), got {x.shape} and {labels.shape}")
+    logits = x if isinstance(x, Tensor) else Tensor(x, copy=False)
+    if logits.ndim != 2:
+        raise ShapeError(f"cross_entropy: logits must be (N, C), got {logits.shape}")
+    labels = _numbers(target, logits.shape[1], "cross_entropy's target")
+    if labels.shape != logits.shape[:1]:
+        raise ShapeError(f"cross_entropy: logits (N, C) and classes (N,), got {logits.shape} and {labels.shape}")
     warn_of_probabilities("cross_entropy", x)
-    rows = backends.get(x.backend).arange(len(labels))
-    return -mean(getitem(log_softmax(x, axis=1), index=(rows, labels)))
+    rows = backends.get(logits.backend).arange(len(labels))
+    return -mean(getitem(log_softmax(logits, axis=1), index=(rows, labels)))
 
 
 def embedding(index: Any, weight: Any) -> Tensor:

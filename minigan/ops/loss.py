@@ -55,20 +55,24 @@ _bce_with_logits = bce_with_logits
 
 @wraps(_bce_with_logits)
 def bce_with_logits(x: Any, target: Any) -> Tensor:
+    y = _bce_with_logits(x, target)
     warn_of_probabilities("bce_with_logits", x)
-    return _bce_with_logits(x, target)
+    return y
 
 
 def warn_of_probabilities(loss: str, x: Any) -> None:
     """Warn, once a loss, where x looks like probabilities: a sigmoid's or softmax's result, or several data all in [0, 1].
 
-    Other results of ops are not looked at: logits may happen to lie there, and a device would have to wait.
+    Other results of ops are not looked at, as logits may happen to lie there; nor is a device's memory, which would have
+    to be waited for.
     """
-    if isinstance(x, Tensor) and x._edge is not None:
-        suspicious = x._edge[0].plan.op.name in ("sigmoid", "softmax")
+    made_by = x._edge[0].plan.op.name if isinstance(x, Tensor) and x._edge is not None else None
+    values, host = x.data if isinstance(x, Tensor) else x, backends.get("numpy")
+    if made_by is None and backends.of(values) in (None, host):
+        values = host.asarray(values)
+        suspicious = values.size > 1 and ((values >= 0) & (values <= 1)).all() and values.any()
     else:
-        values = x.numpy() if isinstance(x, Tensor) else backends.to_array(x, copy=False, home=backends.get("numpy"))
-        suspicious = values.size > 1 and bool((values >= 0).all() and (values <= 1).all() and values.any())
+        suspicious = made_by in ("sigmoid", "softmax")
     if suspicious:
         _warn_once(loss)
 

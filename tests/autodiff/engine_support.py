@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 import minigan as mg
+from minigan import backends
 from minigan.autodiff.graph import Node
 from minigan.autodiff.registry import OPS, TRACED_OPS
 
@@ -41,12 +42,19 @@ def _with(first: Callable[[np.random.Generator], Any], *shapes: tuple[int, ...])
     return lambda rng: ([first(rng), *(rng.random(shape) + 0.5 for shape in shapes)], {})
 
 
+def _pooled(shape: tuple[int, ...], **attributes: Any) -> Callable[[np.random.Generator], Sample]:
+    """Values, and for each of four windows a plane which pixel it takes, one of them twice."""
+    index = np.array([[[[1, 3], [3, 0]]]] * shape[0])
+    return lambda rng: ([rng.random(shape) + 0.5, index], attributes)
+
+
 _UNARY = {"neg", "exp", "log", "sqrt", "abs", "sign", "sin", "cos", "tanh", "sigmoid", "softplus", "relu", "leaky_relu"}
 _UNARY |= {"copy", "softmax", "log_softmax"}
 _BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
 _BINARY |= {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
 _unary, _binary = _floats((2, 3)), _floats((2, 3), (3,))
 _vector = (3,)
+HOME = backends.current().name
 _geometry = {"stride": 2, "padding": 1, "groups": 2}
 
 SAMPLES: dict[str, Callable[[np.random.Generator], Sample]] = {
@@ -68,7 +76,7 @@ SAMPLES: dict[str, Callable[[np.random.Generator], Sample]] = {
     "getitem": _floats((4, 3), index=np.array([0, 2, 0])),
     "scatter_add": _floats((3, 3), index=np.array([0, 2, 0]), shape=(4, 3)),
     "astype": _floats((2, 3), dtype="float64"),
-    "to": _floats((2, 3), backend="numpy", source="numpy"),
+    "to": _floats((2, 3), backend=HOME, source=HOME),
     "pad": _floats((2, 3), pad_width=((1, 0), (0, 2)), value=1.5),
     "concatenate": _packed((2, 3), (1, 3)),
     "stack": _packed((2, 3), (2, 3)),
@@ -77,6 +85,9 @@ SAMPLES: dict[str, Callable[[np.random.Generator], Sample]] = {
     "conv2d_weight_grad": _floats((2, 4, 6, 5), (2, 4, 3, 3), kernel=(3, 2), **_geometry),
     "batch_norm_train": _floats((4, 3), _vector, _vector),
     "batch_norm_eval": _floats((4, 3), _vector, _vector, _vector, _vector),
+    "standardize": _floats((2, 3), ndim=1),
+    "pool_gather": _pooled((2, 1, 2, 3)),
+    "pool_scatter": _pooled((2, 1, 2, 2), size=(2, 3)),
     "bce_with_logits": _floats((2, 3), (2, 3)),
     "mse_loss": _floats((2, 3), (2, 3)),
     "l1_loss": _floats((2, 3), (2, 3)),
@@ -209,5 +220,5 @@ def run_program(program: Program, *leaves: mg.Tensor) -> tuple[mg.Tensor, ...]:
 
 def inner(xs: Any, ys: Any) -> float:
     """The sum of the inner products of two lists of Tensors or arrays."""
-    data = [[t.data if isinstance(t, mg.Tensor) else t for t in side] for side in (xs, ys)]
+    data = [[t.numpy() if isinstance(t, mg.Tensor) else t for t in side] for side in (xs, ys)]
     return float(sum((a * b).sum() for a, b in zip(*data, strict=True)))

@@ -5,8 +5,10 @@ import pytest
 from engine_support import as_tensors, node_of
 
 import minigan as mg
+from minigan import backends
 from minigan.autodiff.registry import TRACED_OPS, raw_ops
-from minigan.backends.numpy import NUMPY
+
+XP = backends.current()
 
 # -- kernels -------------------------------------------------------------------------------------------------------
 
@@ -21,9 +23,9 @@ def test_a_kernel_gets_the_backend_arrays_and_attributes_by_name():
 
     x = mg.tensor([1.0, 2.0])
     for call in (lambda: scaled(x, None, 3.0, True), lambda: scaled(x, by=np.float64(3.0), rounded=True)):
-        assert call().data.tolist() == [3.0, 6.0]
+        assert call().numpy().tolist() == [3.0, 6.0]
     scaled(x=x)
-    assert seen == [(NUMPY, np.ndarray, None, 3.0, True)] * 2 + [(NUMPY, np.ndarray, None, 2.0, False)]
+    assert seen == [(XP, XP.array_type, None, 3.0, True)] * 2 + [(XP, XP.array_type, None, 2.0, False)]
     assert type(seen[1][3]) is float
     assert repr(scaled) == "<minigan op scaled(x, bias=None, by=2.0, rounded=False)>"
     assert (scaled.name, scaled.__name__, scaled.inputs, scaled.attributes) == (
@@ -40,13 +42,13 @@ def test_a_kernel_may_return_a_numpy_scalar_and_the_tensor_holds_an_array():
         return x[0]
 
     y = first([1.0, 2.0])
-    assert type(y.data) is np.ndarray
+    assert type(y.data) is XP.array_type
     assert y.shape == ()
 
 
 def test_arrays_lists_numbers_and_tensors_go_in_alike():
-    for x in (np.array([1.0], "float32"), [1.0], mg.tensor([1.0])):
-        assert mg.ops.exp(x).data.tolist() == [np.exp(np.float32(1))]
+    for x in (np.array([4.0], "float32"), [4.0], mg.tensor([4.0])):
+        assert mg.ops.sqrt(x).numpy().tolist() == [2.0]
     assert isinstance(mg.ops.add(1.0, 2.0), mg.Tensor)
 
 
@@ -65,7 +67,7 @@ def test_several_outputs_are_named_and_boolean_and_integer_ones_are_constants(cr
     y, positive, order = sorted_(x)
     assert (y.requires_grad, positive.requires_grad, order.requires_grad) == (True, False, False)
     g = mg.grad(y, x, np.array([10.0, 20.0, 30.0]), create_graph=create_graph)
-    assert g.data.tolist() == [30.0, 10.0, 20.0]
+    assert g.numpy().tolist() == [30.0, 10.0, 20.0]
 
 
 def test_nothing_ever_arrives_at_a_boolean_output_in_higher_orders_either():
@@ -80,8 +82,8 @@ def test_nothing_ever_arrives_at_a_boolean_output_in_higher_orders_either():
 
     x = mg.tensor([3.0, -1.0], requires_grad=True)
     first = mg.grad(gate(x)[0].sum(), x, create_graph=True)
-    assert first.data.tolist() == [6.0, 0.0]
-    assert mg.grad(first.sum(), x).data.tolist() == [2.0, 0.0]
+    assert first.numpy().tolist() == [6.0, 0.0]
+    assert mg.grad(first.sum(), x).numpy().tolist() == [2.0, 0.0]
 
 
 @pytest.mark.parametrize("read", [(0,), (1,), (0, 1)])
@@ -125,8 +127,8 @@ def test_one_tuple_of_arrays_is_an_input_too(kind):
     y = _joined()(kind([a, constant, b]), axis=0)
     dy = mg.tensor(np.arange(6.0), requires_grad=True)
     da, db = mg.grad(y, (a, b), dy, create_graph=True)
-    assert (da.data.tolist(), db.data.tolist()) == ([0.0, 1.0], [3.0, 4.0, 5.0])
-    assert mg.grad(da.sum() + (2 * db).sum(), dy).data.tolist() == [1.0, 1.0, 0.0, 2.0, 2.0, 2.0]
+    assert (da.numpy().tolist(), db.numpy().tolist()) == ([0.0, 1.0], [3.0, 4.0, 5.0])
+    assert mg.grad(da.sum() + (2 * db).sum(), dy).numpy().tolist() == [1.0, 1.0, 0.0, 2.0, 2.0, 2.0]
 
 
 # -- rules ---------------------------------------------------------------------------------------------------------
@@ -153,8 +155,8 @@ def test_one_rule_is_called_with_arrays_when_training_and_with_tensors_when_trac
     y = _noted(seen)(x).sum()
     plain = mg.grad(y, x, retain_graph=True)
     traced = mg.grad(y, x, create_graph=True)
-    assert seen == [(raw_ops(NUMPY), np.ndarray, np.ndarray), (TRACED_OPS, mg.Tensor, mg.Tensor)]
-    assert np.array_equal(plain.data, traced.data)
+    assert seen == [(raw_ops(XP), XP.array_type, XP.array_type), (TRACED_OPS, mg.Tensor, mg.Tensor)]
+    assert np.array_equal(plain.numpy(), traced.numpy())
     assert (plain.requires_grad, traced.requires_grad) == (False, True)
 
 
@@ -175,7 +177,7 @@ def test_rules_reach_users_ops_by_name_and_these_never_hide_minigans():
     for create_graph in (False, True):
         assert mg.grad(through(x), x, np.array([0.5]), create_graph=create_graph).item() == expected
     with pytest.raises(AttributeError, match="no op 'nowhere'"):
-        raw_ops(NUMPY).nowhere  # noqa: B018
+        raw_ops(XP).nowhere  # noqa: B018
 
 
 def test_a_rule_given_again_replaces_the_first():
@@ -222,5 +224,5 @@ def test_an_input_without_a_rule_is_a_constant_and_the_error_says_so():
     y = half(a, b).sum()
     with pytest.raises(mg.errors.MissingGradient, match="half, which has no rule for its input 1"):
         mg.grad(y, b)
-    assert mg.grad(y, a).data.tolist() == [1.0, 1.0]
+    assert mg.grad(y, a).numpy().tolist() == [1.0, 1.0]
     assert not half(a.detach(), b).requires_grad

@@ -1,5 +1,7 @@
 """Two backends side by side: they do not mix, and `to` goes between them."""
 
+import weakref
+
 import numpy as np
 import pytest
 from test_bad_input import ones, says
@@ -84,6 +86,13 @@ def test_the_strict_backend_is_as_strict_as_a_device():
     ):  # fmt: skip
         with pytest.raises((TypeError, AttributeError)):
             touch()
+
+
+def test_the_strict_backends_arrays_can_be_written_into_and_watched_as_a_devices():
+    x = STRICT.from_host(np.arange(3.0))
+    STRICT.broadcast_to(x, (2, 3))[...] = 5.0  # NumPy's broadcast arrays are read-only
+    assert STRICT.to_host(x).tolist() == [5.0] * 3
+    assert weakref.ref(x)() is x
 
 
 def test_the_strict_backend_counts():

@@ -169,15 +169,15 @@ MUTANTS = [
     Mutant(
         8,
         "asarray takes the values",
-        "autodiff/tensor.py",
+        "autodiff/operators.py",
         'raise TypeError(\n            "a minigan Tensor does not turn',
         'return self.data\n        raise TypeError(\n            "a minigan Tensor does not turn',
     ),
-    Mutant(8, "the error names no op", "autodiff/tensor.py", "if own in OPS else", "if False else"),
+    Mutant(8, "the error names no op", "autodiff/operators.py", "if own in OPS else", "if False else"),
     Mutant(
         8,
         "array + tensor is refused",
-        "autodiff/tensor.py",
+        "autodiff/operators.py",
         'if reflected and method == "__call__"',
         'if False and method == "__call__"',
     ),

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from support import Array, Call, anywhere, away, between, positive, rngs, spread
 
+from minigan import backends
+
+HOME = backends.current().name
 shapes = hnp.array_shapes(min_dims=0, max_dims=3, max_side=3)
 solid = hnp.array_shapes(min_dims=1, max_dims=3, max_side=3)
 
@@ -282,6 +285,28 @@ def batch_norm_eval(draw):
 
 
 @st.composite
+def standardize(draw):
+    """At least two values a sample, spread evenly: no variance is near 0."""
+    rng, sides = draw(rngs), draw(hnp.array_shapes(min_dims=1, max_dims=3, max_side=3))
+    sides = (*sides[:-1], max(2, sides[-1]))
+    ndim = draw(st.integers(1, len(sides)))
+    count = prod(sides[len(sides) - ndim :])
+    values = rng.permuted(np.tile(np.linspace(-1.5, 1.5, count), (prod(sides) // count, 1)), axis=1)
+    reads = draw(st.sampled_from([(0,), (1,), (0, 1)]))
+    return Call("standardize", {"x": values.reshape(sides)}, {"ndim": ndim, "eps": draw(epsilons)}, reads)
+
+
+@st.composite
+def pool(draw, name):
+    """Places in planes, some named twice; sides of 0 too."""
+    rng, (n, c, h, w) = draw(rngs), draw(st.tuples(*[st.integers(1, 3)] * 4))
+    index = rng.integers(0, h * w, (n, c, draw(st.integers(0, 3)), draw(st.integers(1, 3))))
+    if name == "pool_gather":
+        return Call(name, {"x": anywhere(rng, (n, c, h, w)), "index": index})
+    return Call(name, {"g": anywhere(rng, index.shape), "index": index}, {"size": (h, w)})
+
+
+@st.composite
 def bce_with_logits(draw):
     """A target for each logit, one for all as an array, or as a number."""
     rng, shape = draw(rngs), draw(shapes)
@@ -316,7 +341,7 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
     **{name: unary(name, away) for name in ("abs", "relu")},
     "leaky_relu": unary("leaky_relu", away, negative_slope=st.sampled_from([0.01, 0.2, 0.0, -0.5, 1.5])),
     "astype": unary("astype", dtype=st.just("float64")),
-    "to": unary("to", backend=st.just("numpy"), source=st.just("numpy")),
+    "to": unary("to", backend=st.just(HOME), source=st.just(HOME)),
     "reshape": reshape(),
     "transpose": transpose(),
     "broadcast_to": broadcast_to(),
@@ -339,6 +364,8 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
     "conv2d_weight_grad": conv2d_weight_grad(),
     "batch_norm_train": batch_norm_train(),
     "batch_norm_eval": batch_norm_eval(),
+    "standardize": standardize(),
+    **{name: pool(name) for name in ("pool_gather", "pool_scatter")},
     "bce_with_logits": bce_with_logits(),
 }
 
@@ -346,6 +373,7 @@ CASES: dict[str, st.SearchStrategy[Call]] = {
 MULTILINEAR = {
     "add", "mul", "where", "copy", "astype", "to", "reshape", "transpose", "broadcast_to", "sum_to", "getitem",
     "concatenate", "stack", "scatter_add", "sum", "mean", "matmul", "linear", "conv2d", "conv_transpose2d", "conv2d_weight_grad",
+    "pool_gather", "pool_scatter",
 }  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def spread(x, weight, extra, stride, padding, dilation, groups):
 def test_values(name, data):
     call = data.draw(CASES[name])
     (y,) = call(*call.variables.values())
-    assert_close(y.data, reference(name, call.inputs, call.attributes), BOUND)
+    assert_close(y.numpy(), reference(name, call.inputs, call.attributes), BOUND)
 
 
 # -- the family -------------------------------------------------------------------------------------------------------
@@ -80,10 +80,10 @@ def test_transposes_of_a_convolution(data, rng):
     kernel = attributes.pop("kernel")
     weight = anywhere(rng, (y.shape[1], x.shape[1] // attributes["groups"], *kernel))
     rest = tuple(n - m for n, m in zip(x.shape[2:], spread(y, weight, 0, **attributes), strict=True))
-    forward = np.sum(mg.ops.conv2d(x, weight, **attributes).data * y)
-    by_x = np.sum(x * mg.ops.conv_transpose2d(y, weight, output_padding=rest, **attributes).data)
-    by_weight = np.sum(weight * mg.ops.conv2d_weight_grad(x, y, kernel=kernel, **attributes).data)
-    size = np.sum(terms(call)(np.abs(x), np.abs(y))[0].data * np.abs(weight))
+    forward = np.sum(mg.ops.conv2d(x, weight, **attributes).numpy() * y)
+    by_x = np.sum(x * mg.ops.conv_transpose2d(y, weight, output_padding=rest, **attributes).numpy())
+    by_weight = np.sum(weight * mg.ops.conv2d_weight_grad(x, y, kernel=kernel, **attributes).numpy())
+    size = np.sum(terms(call)(np.abs(x), np.abs(y))[0].numpy() * np.abs(weight))
     # sums of at most some thousand terms, relative to the sum of |terms|: they may cancel
     assert abs(forward - by_x) <= 1e-12 * size
     assert abs(forward - by_weight) <= 1e-12 * size
@@ -113,8 +113,8 @@ def test_output_padding_only_adds_rows(data):
     x, weight, attributes = call.inputs["x"], call.inputs["weight"], dict(call.attributes)
     size = spread(x, weight, 0, **{key: value for key, value in attributes.items() if key != "output_padding"})
     if min(size) > 0:
-        less = mg.ops.conv_transpose2d(x, weight, **attributes | {"output_padding": 0}).data
-        more = mg.ops.conv_transpose2d(x, weight, **attributes).data
+        less = mg.ops.conv_transpose2d(x, weight, **attributes | {"output_padding": 0}).numpy()
+        more = mg.ops.conv_transpose2d(x, weight, **attributes).numpy()
         assert_close(more[:, :, : size[0], : size[1]], less, 1e-15)  # the same sums
 
 

@@ -16,18 +16,28 @@ from support import (
     check_derivative,
     fingerprint,
     gamma,
+    in_c_order,
     laid_out,
     largest,
     rngs,
     run,
 )
 
+from minigan import backends
 from minigan.autodiff.registry import OPS
 
 from .cases import CASES, MULTILINEAR, longest, terms
 
 DIFFERENTIABLE = sorted(name for name, op in OPS.items() if op.rules)
-THIRD_ORDER = ["conv2d", "conv_transpose2d", "conv2d_weight_grad", "batch_norm_train", "batch_norm_eval", "tanh"]
+THIRD_ORDER = [
+    "conv2d",
+    "conv_transpose2d",
+    "conv2d_weight_grad",
+    "batch_norm_train",
+    "batch_norm_eval",
+    "standardize",
+    "tanh",
+]
 
 every_op = pytest.mark.parametrize("name", sorted(CASES))
 data = st.data()
@@ -49,9 +59,13 @@ def test_every_rule_has_a_case():
 
 def test_what_has_no_rule_is_meant_to():
     comparisons = {"greater", "greater_equal", "less", "less_equal", "equal", "not_equal"}
-    assert {name for name, op in OPS.items() if not op.rules} == {"sign", *comparisons}
+    assert {name for name, op in OPS.items() if not op.rules} == {"sign", "pool_argmax", *comparisons}
     served = {(name, x) for name in DIFFERENTIABLE for rule in OPS[name].rules for x in rule.inputs}
-    assert {(n, x) for n in DIFFERENTIABLE for x in OPS[n].inputs} - served == {("where", "condition")}
+    assert {(n, x) for n in DIFFERENTIABLE for x in OPS[n].inputs} - served == {
+        ("where", "condition"),
+        ("pool_gather", "index"),
+        ("pool_scatter", "index"),
+    }
 
 
 # central differences err by 2e-11 times third derivatives of up to 1e3 in these ranges; the bar stands well above
@@ -105,16 +119,17 @@ def test_rule_of_a_linear_op_is_its_transpose(name, data, rng):
 def test_memory_layout_does_not_matter(name, data, rng, dtype):
     """For inputs and for gradients that arrive; nothing is written to, and the dtype stays."""
     call = data.draw(CASES[name]).map(lambda a: a.astype(dtype))
-    laid = call.map(lambda a: laid_out(data.draw, a, rng))
-    arriving = [arriving_laid_out(data.draw, g, rng) for g in arriving_at(laid, rng)]
-    plain = laid.map(lambda a: np.array(a, order="C"))
+    to_device = backends.current().from_host
+    laid = call.map(lambda a: laid_out(data.draw, to_device(a), rng))
+    arriving = [arriving_laid_out(data.draw, to_device(g), rng) for g in arriving_at(laid, rng)]
+    plain = laid.map(in_c_order)
 
     held = [*laid.variables.values(), *arriving]
     before = fingerprint(held)
     outputs, grads = run(laid, arriving)
     assert fingerprint(held) == before
 
-    expected, expected_grads = run(plain, [np.array(g, order="C") for g in arriving])
+    expected, expected_grads = run(plain, list(map(in_c_order, arriving)))
     # another layout may sum in another order: n roundings, and conditions in these ranges of values stay below 8
     bound = 8 * gamma(longest(plain, expected) + 2, dtype)
     for actual, reference in zip(outputs + grads, expected + expected_grads, strict=True):

@@ -25,7 +25,7 @@ def batches(draw):
 @given(batches())
 def test_training_normalises(batch):
     x, axes, _, eps = batch
-    y = mg.ops.batch_norm(x, eps=eps).data
+    y = mg.ops.batch_norm(x, eps=eps).numpy()
     var = x.var(axis=axes)
     assert_close(y.mean(axis=axes), np.zeros(x.shape[1]), BOUND)
     assert_close(y.var(axis=axes), var / (var + eps), BOUND)
@@ -38,8 +38,8 @@ def test_scale_and_shift(batch, rng, scaled, shifted):
     weight, bias = anywhere(rng, x.shape[1:2]), anywhere(rng, x.shape[1:2])
     mean, var = anywhere(rng, x.shape[1:2]), positive(rng, x.shape[1:2])
     for mode in ({}, {"running_mean": mean, "running_var": var, "training": False}):
-        plain = mg.ops.batch_norm(x, eps=eps, **mode).data
-        y = mg.ops.batch_norm(x, weight if scaled else None, bias if shifted else None, eps=eps, **mode).data
+        plain = mg.ops.batch_norm(x, eps=eps, **mode).numpy()
+        y = mg.ops.batch_norm(x, weight if scaled else None, bias if shifted else None, eps=eps, **mode).numpy()
         expected = plain * (weight.reshape(shape) if scaled else 1) + (bias.reshape(shape) if shifted else 0)
         assert_close(y, expected, BOUND)
 
@@ -51,14 +51,14 @@ def test_running_statistics(batch, rng, momentum):
     mean, var = anywhere(rng, x.shape[1:2]), positive(rng, x.shape[1:2])
     running = [mg.tensor(mean), mg.tensor(var)]
     mg.ops.batch_norm(x, None, None, *running, momentum=momentum, eps=eps)
-    held = [r.data for r in running]
+    held = [r.numpy() for r in running]
     assert_close(held[0], (1 - momentum) * mean + momentum * x.mean(axis=axes), BOUND)
     assert_close(held[1], (1 - momentum) * var + momentum * x.var(axis=axes, ddof=1), BOUND)
 
     before = [h.copy() for h in held]
-    y = mg.ops.batch_norm(x, None, None, *running, training=False, eps=eps).data
+    y = mg.ops.batch_norm(x, None, None, *running, training=False, eps=eps).numpy()
     assert_close(y, (x - held[0].reshape(shape)) / np.sqrt(held[1].reshape(shape) + eps), BOUND)
-    np.testing.assert_array_equal(held, before)
+    np.testing.assert_array_equal([r.numpy() for r in running], before)
 
 
 @given(batches(), rngs)
@@ -69,7 +69,7 @@ def test_running_statistics_are_outside_the_graph(batch, rng):
     running = [mg.tensor(np.zeros(x.shape[1])), mg.tensor(np.ones(x.shape[1]))]
     with_running = mg.grad(mg.ops.batch_norm(x, None, None, *running, eps=eps), x, weights)
     without = mg.grad(mg.ops.batch_norm(x, eps=eps), x, weights)
-    np.testing.assert_array_equal(with_running.data, without.data)
+    np.testing.assert_array_equal(with_running.numpy(), without.numpy())
     assert not any(r.requires_grad for r in running)
 
 
@@ -80,8 +80,8 @@ def test_a_constant_channel_has_no_variance(dtype, value, eps):
     # the mean may be off by a few roundings of |value|, which 1/sqrt(eps) magnifies in y; the variance by their square,
     # or by roundings of eps
     small = 8 * np.finfo(dtype).eps * max(1.0, abs(value))
-    assert np.all(np.abs(y.data) <= small / np.sqrt(eps))
-    assert np.all(np.abs(running.data) <= small**2 + 8 * np.finfo(dtype).eps * eps)
+    assert np.all(np.abs(y.numpy()) <= small / np.sqrt(eps))
+    assert np.all(np.abs(running.numpy()) <= small**2 + 8 * np.finfo(dtype).eps * eps)
 
 
 @given(batches(), rngs)
@@ -92,10 +92,10 @@ def test_a_shift_or_scale_of_a_channel_gets_no_gradient(batch, rng):
     for create_graph in (False, True):
         y = mg.ops.batch_norm(leaf, anywhere(rng, x.shape[1:2]), eps=eps)
         weights = anywhere(rng, x.shape)
-        dx = mg.grad(y, leaf, mg.tensor(weights), create_graph=create_graph).data
+        dx = mg.grad(y, leaf, mg.tensor(weights), create_graph=create_graph).numpy()
         assert_close(dx.sum(axis=axes), np.zeros(x.shape[1]), BOUND)
         centred = x - x.mean(axis=axes).reshape(shape)
-        let_through = eps / (x.var(axis=axes) + eps) * np.sum(weights * y.data, axis=axes)
+        let_through = eps / (x.var(axis=axes) + eps) * np.sum(weights * y.numpy(), axis=axes)
         assert_close((dx * centred).sum(axis=axes), let_through, BOUND)
 
 

@@ -14,11 +14,12 @@ data = st.data()
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "var"])
-@given(data)
-def test_values(name, data):
+@given(data=data)
+def test_values(backend, name, data):
     call = data.draw(CASES[name])
     x = call.inputs["x"]
-    assert_close(call(x)[0].data, np.asarray(getattr(np, name)(x, **call.attributes)), 1e-15)  # the same routine
+    bound = 1e-15 if backend == "numpy" else 1e-13  # the same routine; else 27 terms of size 4 in another order
+    assert_close(call(x)[0].numpy(), np.asarray(getattr(np, name)(x, **call.attributes)), bound)
 
 
 @given(data, rngs)

@@ -139,7 +139,7 @@ def test_parameters_keep_their_identity_and_layout_of_gradients_does_not_matter(
 def test_an_array_that_was_replaced_is_taken_up_again():
     w = mg.tensor([1.0, 2.0], requires_grad=True)
     opt = mg.optim.Adam([w], lr=0.1)
-    w.data = np.array([5.0, 5.0], "float32")
+    w.data = mg.tensor([5.0, 5.0]).data
     give(w, [1.0, 1.0])
     opt.step()
     np.testing.assert_allclose(w.numpy(), [4.9, 4.9], rtol=1e-6)
