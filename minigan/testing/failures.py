@@ -176,7 +176,12 @@ def _source(subject: Callable[..., Any]) -> tuple[list[str], str]:
     if source.startswith(f"def {name}(") and not inspect.getclosurevars(subject).nonlocals:
         return [source, ""], name
     shown = textwrap.indent(source or repr(subject), "#   ")
-    return ["# put here the function under test, which stands where it cannot be imported from:", shown, "f = ...", ""], "f"
+    return [
+        "# put here the function under test, which stands where it cannot be imported from:",
+        shown,
+        "f = ...",
+        "",
+    ], "f"
 
 
 def literal(array: Any) -> str:

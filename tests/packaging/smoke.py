@@ -9,13 +9,28 @@ import zipfile
 from pathlib import Path
 
 FILES = {"minigan/py.typed", "minigan/data/digits.npz", "minigan/testing/cupy_api.json", "minigan/cli.py"}
-SOURCES = {"README.md", "LICENSE", "CHANGELOG.md", "Makefile", "pyproject.toml", "conftest.py", "tests/support.py", ".ci/run"}
+SOURCES = {
+    "README.md",
+    "LICENSE",
+    "CHANGELOG.md",
+    "Makefile",
+    "pyproject.toml",
+    "conftest.py",
+    "tests/support.py",
+    ".ci/run",
+}
 COMMANDS = [
     ["minigan", "--version"],
     ["minigan", "train", "gan", "--steps", "2", "--out", "run"],
     ["minigan", "sample", "run", "--n", "4", "--out", "grid.png"],
     ["minigan", "eval", "run", "--n", "10"],
-    ["python", "-W", "error", "-c", "import minigan as mg; print(mg.__file__, mg.tensor([1.0]).tanh(), mg.testing.STRICT)"],
+    [
+        "python",
+        "-W",
+        "error",
+        "-c",
+        "import minigan as mg; print(mg.__file__, mg.tensor([1.0]).tanh(), mg.testing.STRICT)",
+    ],
     ["python", "-m", "pip", "check"],
 ]
 
