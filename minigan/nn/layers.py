@@ -153,7 +153,8 @@ class Reshape(Module):
         self.shape = shape
 
     def forward(self, x: Any) -> Tensor:
-        return ops.reshape(x, shape=(x.shape[0], *self.shape))
+        rest = math.prod(x.shape[1:]) // (abs(math.prod(self.shape)) or 1)  # what -1 stands for, also in an empty batch
+        return ops.reshape(x, shape=(x.shape[0], *(rest if n == -1 else n for n in self.shape)))
 
     def settings(self) -> str:
         return ", ".join(map(str, self.shape))

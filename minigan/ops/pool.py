@@ -45,7 +45,8 @@ def pool_gather(xp, x, index):
     3.0
     """
     n, c, p, q = index.shape
-    return xp.take_along_axis(x.reshape(n, c, -1), index.reshape(n, c, -1), axis=2).reshape(n, c, p, q)
+    planes = x.reshape(n, c, x.shape[2] * x.shape[3])
+    return xp.take_along_axis(planes, index.reshape(n, c, p * q), axis=2).reshape(n, c, p, q)
 
 
 @pool_gather.gradient(
@@ -62,8 +63,8 @@ def pool_scatter(xp, g, index, *, size):
     >>> mg.ops.pool_scatter([[[[5.0]]]], np.array([[[[2]]]]), size=(2, 2)).numpy().tolist()
     [[[[0.0, 0.0], [5.0, 0.0]]]]
     """
-    n, c = g.shape[:2]
-    places = index.reshape(n * c, -1) + xp.arange(n * c).reshape(-1, 1) * (size[0] * size[1])
+    n, c, p, q = g.shape
+    places = index.reshape(n * c, p * q) + xp.arange(n * c).reshape(n * c, 1) * (size[0] * size[1])
     flat = xp.scatter_add(g.reshape(-1), places.reshape(-1), (n * c * size[0] * size[1],))
     return flat.reshape(n, c, *size)
 

@@ -167,6 +167,25 @@ def test_mistakes_are_named(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("layer", "sides"),
+    [
+        (nn.Flatten(), (12,)),
+        (nn.Reshape(-1, 6), (2, 6)),
+        (nn.MaxPool2d(2), (3, 1, 1)),
+        (nn.AvgPool2d(2), (3, 1, 1)),
+        (nn.Upsample(2), (3, 4, 4)),
+        (nn.Conv2d(3, 4, 1, rng=0), (4, 2, 2)),
+        (nn.ConvTranspose2d(3, 4, 2, rng=0), (4, 3, 3)),
+    ],
+)
+def test_an_empty_batch_gives_an_empty_batch(layer, sides):
+    x = mg.tensor(np.zeros((0, 3, 2, 2)), requires_grad=True)
+    y = layer(x)
+    assert y.shape == (0, *sides)
+    assert mg.grad(y.sum(), x).shape == x.shape
+
+
 def test_forgetting_forward_is_said():
     with pytest.raises(NotImplementedError, match="has no forward"):
         nn.Module()(1)
