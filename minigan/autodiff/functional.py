@@ -268,7 +268,7 @@ def _arriving(output: Tensor, gradient: Any, who: str, traced: bool) -> Any:
         gradient = output._home.ones_like(output.data)
     seed = gradient
     if not isinstance(gradient, Tensor):
-        seed = wrap(backends.to_array(gradient, copy=False, home=output._home), None, [0, None], None)
+        seed = wrap(backends.to_array(gradient, False, output._home, output.dtype), None, [0, None], None)
     if seed.shape != output.shape:
         raise ShapeError(f"{who}() got a gradient of shape {seed.shape} for an output of shape {output.shape}")
     if seed.backend != output.backend:

@@ -241,7 +241,7 @@ class Tensor(Operators):
             raise GraphError("overwriting the result of an op would falsify its graph; use x.detach().assign_(...)")
         value = backends.weak(value.data if isinstance(value, Tensor) else value)
         if not isinstance(value, backends.SCALARS):
-            value = backends.to_array(value, copy=False, home=self._home)
+            value = backends.to_array(value, False, self._home, self.dtype)
             if value.shape != self.shape:
                 raise ShapeError(f"{by}: got shape {value.shape} for a tensor of shape {self.shape}")
             if backends.of(value) is not self._home:

@@ -93,11 +93,11 @@ def weak(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def to_array(data: Any, copy: bool = True, home: Backend | None = None) -> Any:
+def to_array(data: Any, copy: bool = True, home: Backend | None = None, dtype: Any = "float32") -> Any:
     """An array from user's data.
 
     A device's array stays where it is. What lies in the host's memory goes to the backend `home`, the current one when
-    left out: arrays keep their dtype, numbers and lists become float32.
+    left out: arrays keep their dtype, numbers and lists become `dtype`.
     """
     place = of(data)
     if place is not None and place is not NUMPY:
@@ -110,13 +110,13 @@ def to_array(data: Any, copy: bool = True, home: Backend | None = None) -> Any:
         if array.dtype.kind not in "fiub":
             raise DTypeError(f"dtype {array.dtype} is not supported; use floats, integers or booleans")
     else:
-        array, copy = _from_lists(data), copy and hasattr(data, "dtype")
+        array, copy = _from_lists(data, dtype), copy and hasattr(data, "dtype")
     if home is not NUMPY:
         return home.from_host(array)
     return np.array(array) if copy else array
 
 
-def _from_lists(data: Any) -> Any:
+def _from_lists(data: Any, dtype: Any) -> Any:
     """A host array of numbers, lists, or another library's array, which keeps its dtype."""
     try:
         array = np.asarray(data)
@@ -127,4 +127,4 @@ def _from_lists(data: Any) -> Any:
             f"cannot make an array of numbers from {type(data).__name__} {data!r:.60}: {error}; "
             "give a number, an array, or lists of numbers that are equally long"
         ) from None
-    return array if hasattr(data, "dtype") and not isinstance(data, np.generic) else array.astype(np.float32)
+    return array if hasattr(data, "dtype") and not isinstance(data, np.generic) else array.astype(dtype)

@@ -62,7 +62,8 @@ def var(xp, x, *, axis=None, keepdims=False, ddof=0):
 def _(F, dy, x, axis, ddof):
     kept = _kept(x.shape, axis)
     n = math.prod(x.shape) // (math.prod(kept) or 1)
-    return F.reshape(dy, shape=kept) * (2 / (n - ddof)) * (x - F.mean(x, axis=axis, keepdims=True))
+    scale = 2 / (n - ddof) if n != ddof else math.nan  # as the variance itself
+    return F.reshape(dy, shape=kept) * scale * (x - F.mean(x, axis=axis, keepdims=True))
 
 
 def _extreme(F, dy, x, y, axis):

@@ -292,3 +292,14 @@ def test_create_graph_records_inside_no_grad():
         first = mg.grad(y, x, create_graph=True)
         assert not recorded()
     assert mg.grad(first.sum(), x).numpy().tolist() == [6.0, 12.0]
+
+
+@pytest.mark.parametrize("third", [1 / 3, np.float64(1 / 3), np.array(1 / 3)])
+def test_what_arrives_or_is_assigned_is_rounded_to_its_tensors_dtype_and_no_further(third):
+    x = mg.tensor(np.array([1.0]), requires_grad=True)
+    y = x[0] * 1.0
+    assert mg.grad(y, x, third, retain_graph=True).item() == 1 / 3
+    y.backward(third)
+    assert x.grad.item() == 1 / 3
+    assert mg.grad(x * 1.0, x, [1 / 3]).item() == 1 / 3
+    assert mg.tensor(np.zeros(1)).assign_([1 / 3]).item() == 1 / 3
