@@ -1,0 +1,399 @@
+"""The engine's laws for one function: what its gradients must do, whatever it computes."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from minigan.autodiff import Tensor, tensor
+from minigan.autodiff.graph import Node, reachable
+from minigan.backends import HostArray
+from minigan.errors import FreedGraph, GraphError, RuleError
+from minigan.testing.calls import Calls, Gradients, Run, combined, is_floats, repeated, subsets
+from minigan.testing.cases import name_of
+from minigan.testing.culprits import bends, blamed, disagrees, no_fast_rules
+from minigan.testing.failures import LawBroken, program
+
+# What two ways to compute one gradient may differ by, relative to the largest of all its elements: in float64 a million
+# roundings, which sums in another order and some cancellation take; a wrong rule is off by more. Where a function goes
+# through float32, which rounds 5e8 times as coarsely, there is room for 1e5 roundings; signs and terms are still noticed.
+ROOM, COARSE_ROOM = 1e-9, 1e-2
+SMALL = 1e-3  # smaller gradients count as of this size, for they may be what a cancellation leaves; what arrives is ~1
+
+
+def check_laws(f: Any, *xs: Any, rng: int = 0) -> None:
+    """Check the engine's laws for one function at one point.
+
+    They are `check_rules_agree`, `check_linear_in_gradient`, `check_fewer_gradients`, `check_fan_out`,
+    `check_no_graph_left` and `check_results_kept`. All is computed in float64, every call from the same state; what `f`
+    is and has is afterwards as it was.
+
+    Args:
+        f: a function of Tensors, an op, or a layer, whose parameters are then variables too.
+        xs: arrays or Tensors; those of floats are variables.
+        rng: seed of the gradients that arrive.
+
+    Raises:
+        LawBroken: the message begins with the law, and names the rule that breaks it where one does.
+
+    >>> mg.testing.check_laws(mg.ops.matmul, np.ones((2, 3)), np.ones((3, 4)))
+    """
+    for check in LAWS:
+        check(f, *xs, rng=rng)
+
+
+def check_rules_agree(f: Any, *xs: Any, rng: int = 0) -> None:
+    """Gradients are the same from raw arrays, from Tensors with ``create_graph=True``, and from a backend's fast rules.
+
+    Args:
+        f: a function of Tensors, an op, or a layer.
+        xs: arrays or Tensors.
+        rng: seed of the gradients that arrive.
+
+    Raises:
+        LawBroken: two of them differ by more than rounding.
+
+    >>> mg.testing.check_rules_agree(mg.ops.tanh, np.ones((2, 3)))
+    """
+    with repeated(f, xs, rng) as calls:
+        run = calls()
+        arriving = calls.arriving(run)
+        with no_fast_rules():
+            raw = run.pull(arriving)
+        for way, traced in ("a fast rule of the backend", False), ("a rule on Tensors (create_graph=True)", True):
+            law = f"raw = traced = fast rule: {way} and the rule on raw arrays give different gradients"
+            try:
+                found = run.pull(arriving, traced)
+            except RuleError as error:
+                raise _broken(f"raw = traced = fast rule: {error}", check_rules_agree, calls) from error
+            _same(law, check_rules_agree, calls, found, raw, lambda: blamed(run, arriving, disagrees))
+
+
+def check_linear_in_gradient(f: Any, *xs: Any, rng: int = 0) -> None:
+    """What leaves is linear in what arrives: pullback(a g + b h) = a pullback(g) + b pullback(h), and pullback(0) = 0.
+
+    Args:
+        f: a function of Tensors, an op, or a layer.
+        xs: arrays or Tensors.
+        rng: seed of the gradients that arrive.
+
+    Raises:
+        LawBroken: it is not.
+
+    >>> mg.testing.check_linear_in_gradient(mg.ops.tanh, np.ones((2, 3)))
+    """
+    with repeated(f, xs, rng) as calls:
+        run = calls()
+        g, h = calls.arriving(run), calls.arriving(run)
+        alone, other = run.pull(g), run.pull(h)
+        for a, b in (0.0, 0.0), (-1.0, 0.0), (1.5, -2.0):  # by -1, so that neither |dy| nor max(dy, 0) passes
+            found = run.pull([np.asarray(a * u + b * v) for u, v in zip(g, h, strict=True)])
+            law = f"linear in the gradient: pullback({a:g} g {b:+g} h) is not {a:g} pullback(g) {b:+g} pullback(h)"
+            expected = combined(a, alone, b, other)
+            _same(law, check_linear_in_gradient, calls, found, expected, lambda: blamed(run, g, bends))
+
+
+def check_fewer_gradients(f: Any, *xs: Any, rng: int = 0) -> None:
+    """Asking for the gradients of some variables changes none of them, and leaves nothing at the others.
+
+    Args:
+        f: a function of Tensors, an op, or a layer.
+        xs: arrays or Tensors.
+        rng: seed of the gradients that arrive, and of the choice where there are more than four variables.
+
+    Raises:
+        LawBroken: a gradient changes with what else is asked for, or comes unasked.
+
+    >>> mg.testing.check_fewer_gradients(mg.ops.matmul, np.ones((2, 3)), np.ones((3, 4)))
+    """
+    with repeated(f, xs, rng) as calls:
+        run = calls()
+        arriving = calls.arriving(run)
+        every = run.pull(arriving)
+        for some in subsets(list(every), calls.rng):
+            named = ", ".join(map(repr, some))
+            part = {name: every[name] for name in some}
+            law = f"fewer gradients change none: mg.grad by {named} alone gives another"
+            _same(law, check_fewer_gradients, calls, run.pull(arriving, wanted=some), part)
+            fewer = calls(wanted=some)
+            fewer.backward(arriving)
+            law = f"fewer gradients change none: backward() gives another where only {named} require one"
+            _same(law, check_fewer_gradients, calls, fewer.left(), part)
+            everything = dict(zip(calls.names, fewer.inputs, strict=True)) | calls.parameters
+            unasked = [name for name in every if name not in some and everything[name].grad is not None]
+            if unasked:
+                law = f"fewer gradients change none: {unasked[0]!r} has one though only {named} require one"
+                raise _broken(law, check_fewer_gradients, calls)
+
+
+def check_fan_out(f: Any, *xs: Any, rng: int = 0) -> None:
+    """What is used twice receives the sum: in two calls, as two inputs of one call, and as a result beside its use.
+
+    Args:
+        f: a function of Tensors, an op, or a layer.
+        xs: arrays or Tensors.
+        rng: seed of the gradients that arrive.
+
+    Raises:
+        LawBroken: the gradient of a tensor used twice is not the sum of its uses' gradients.
+
+    >>> mg.testing.check_fan_out(mg.ops.mul, np.ones((2, 3)), np.ones((2, 3)))
+    """
+    with repeated(f, xs, rng) as calls:
+        first = calls()
+        second = calls(first.inputs)
+        both = Run(first.variables, first.inputs, [*first.outputs, *second.outputs])
+        g, h = calls.arriving(first), calls.arriving(second)
+        expected = combined(1.0, first.pull(g), 1.0, second.pull(h))
+        for traced in (False, True):
+            law = "fan-out adds up: two calls with the same tensors do not give the sum of their gradients"
+            _same(law, check_fan_out, calls, both.pull([*g, *h], traced), expected)
+        first.backward(g)
+        second.backward(h)
+        law = "fan-out adds up: two backward() do not leave the sum of their gradients"
+        _same(law, check_fan_out, calls, first.left(), expected)
+        _check_returned(calls)
+        _check_one_for_two(calls)
+
+
+def _check_returned(calls: Calls) -> None:
+    """Inputs that are results themselves, of an op or as leaves, receive both what the call sends and what arrives there."""
+    leaves = calls.leaves()
+    between = [t * 1.0 if is_floats(x) else t for t, x in zip(leaves, calls.xs, strict=True)]
+    try:
+        run = calls(between)
+    except GraphError:  # f overwrites an input, which the result of an op cannot be
+        return
+    used = {n: t for n, t, x in zip(calls.names, between, calls.xs, strict=True) if is_floats(x)}
+    asked = {f"{n} * 1": t for n, t in used.items()} | {
+        n: t for n, t in zip(calls.names, leaves, strict=True) if n in used
+    }
+    g, k = calls.arriving(run), [calls.rng.uniform(-1, 1, t.shape) for t in used.values()]
+    alone = Run(used, between, run.outputs).pull(g)
+    sums = combined(1.0, alone, 1.0, dict(zip(used, k, strict=True)))
+    expected = {f"{n} * 1": s for n, s in sums.items()} | sums
+    law = "fan-out adds up: an input that is returned beside the outputs does not receive both gradients"
+    both = Run(asked, between, [*run.outputs, *used.values()])
+    _same(law, check_fan_out, calls, both.pull([*g, *k]), expected)
+
+
+def _check_one_for_two(calls: Calls) -> None:
+    """f(x, x) for every two inputs of one shape."""
+    variables = [i for i, x in enumerate(calls.xs) if getattr(getattr(x, "dtype", None), "kind", "") == "f"]
+    for i, j in combinations(variables, 2):
+        if calls.xs[i].shape != calls.xs[j].shape:
+            continue
+        xs = [calls.xs[i] if n == j else x for n, x in enumerate(calls.xs)]
+        apart, one = calls.leaves(xs=xs), calls.leaves(xs=xs)
+        one[j] = one[i]
+        with suppress(GraphError, ValueError, ArithmeticError), np.errstate(all="ignore"):  # outside f's domain
+            run, same = calls(apart), calls(one)
+            if not all(np.all(np.isfinite(y.numpy())) for y in same.floats):
+                continue
+            g = calls.arriving(run)
+            found, parts = same.pull(g), run.pull(g)
+            a, b = calls.names[i], calls.names[j]
+            expected = parts | combined(1.0, {a: parts[a]}, 1.0, {a: parts.pop(b)})
+            law = f"fan-out adds up: one tensor for both {a!r} and {b!r} does not receive the sum of both gradients"
+            _same(law, check_fan_out, calls, found, {n: expected[n] for n in found})
+
+
+def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
+    """Memory goes back by reference counting alone, and a second backward pass says that the graph is gone.
+
+    Args:
+        f: a function of Tensors, an op, or a layer.
+        xs: arrays or Tensors.
+        rng: seed of the gradients that arrive.
+
+    Raises:
+        LawBroken: something of the graph is alive when the last result is dropped; or a second pass is not refused.
+
+    >>> mg.testing.check_no_graph_left(mg.ops.tanh, np.ones((2, 3)))
+    """
+    with repeated(f, xs, rng) as calls, _no_collector():
+        constants = calls().saved()  # what one call saves and the next one too is no part of a graph
+        for use in ("dropped", "backward()", "mg.grad", "mg.grad(create_graph=True)"):
+            start = (tensor(0.0, requires_grad=True) * 1)._edge[0].number  # type: ignore[index]
+            watched = _used(calls, use, constants)
+            nodes = [n for n in gc.get_objects() if type(n) is Node and n.number > start]
+            arrays = [f"{what} of shape {a.shape}" for what, ref in watched if (a := ref()) is not None]
+            alive = [*{f"the node of {n.plan.op.name}" for n in nodes}, *arrays]
+            if alive:
+                law = f"no graph left: after {use if use != 'dropped' else 'the outputs were dropped'}, {alive[0]} is alive"
+                why = "reference counting does not free it: something in f holds it, or it is part of a cycle"
+                raise _broken(law, check_no_graph_left, calls, alive=", ".join(alive), why=why)
+
+
+def _used(calls: Calls, use: str, constants: dict[int, Any]) -> list[tuple[str, Any]]:
+    """Call, use the result in one way, drop it; weak references to every array that should then be gone."""
+    run = calls()
+    arriving = calls.arriving(run)
+    kept = [t.data for t in calls.state]
+    watched = [
+        (what, weakref.ref(a))
+        for i, (what, a) in run.saved().items()
+        if i not in constants and not any(a is k for k in kept)
+    ]
+    parts = [(y * tensor(g)).sum() for y, g in zip(run.floats, arriving, strict=True) if y.requires_grad]
+    if use == "backward()" and parts:
+        total = sum(parts[1:], start=parts[0])
+        total.backward()
+        left = [n.plan.op.name for n in reachable([total._edge]) if n.saved is not None]
+        if left:
+            raise _broken(f"no graph left: backward() keeps what {left[0]} saved", check_no_graph_left, calls)
+        try:
+            total.backward()
+        except FreedGraph:
+            return watched
+        law = "no graph left: a second backward() without retain_graph is not refused"
+        raise _broken(law, check_no_graph_left, calls)
+    if use not in ("dropped", "backward()"):
+        run.gradients(arriving, create_graph="create" in use, retain_graph=None)
+    return watched
+
+
+def check_results_kept(f: Any, *xs: Any, rng: int = 0) -> None:
+    """Outputs and gradients belong to whom they were given: nothing overwrites them, and writing into them changes nothing else.
+
+    Args:
+        f: a function of Tensors, an op, or a layer.
+        xs: arrays or Tensors.
+        rng: seed of the gradients that arrive.
+
+    Raises:
+        LawBroken: a result changes with a later call or pass, shares memory with another array, or cannot be written into.
+
+    >>> mg.testing.check_results_kept(mg.ops.tanh, np.ones((2, 3)))
+    """
+    with repeated(f, xs, rng) as calls:
+        run = calls()
+        arriving = [tensor(g) for g in calls.arriving(run)]
+        shown = {f"input {n!r}": t for n, t in zip(calls.names, run.inputs, strict=True) if isinstance(t, Tensor)}
+        shown |= {f"parameter {n!r}": p for n, p in calls.parameters.items()}
+        roots = [t._version for t in (*shown.values(), *calls.state)]
+        views = [any(y._version is v for v in roots) for y in run.outputs]
+        first = _given(run, arriving)
+        held = shown | {f"the gradient that arrives at output {i}": g for i, g in enumerate(arriving)}
+        held |= {f"output {i}": y for i, y in enumerate(run.outputs)} | first
+        before = {what: t.numpy().copy() for what, t in held.items()}
+        for what, g in first.items():
+            _write(what, g, held, before, calls)
+        for g in first.values():
+            g.assign_(np.nan)
+        for what, g in _given(run, arriving).items():
+            if not _equal(g.numpy(), before[what]):
+                law = f"results are kept: {what} is another in a second pass, after the first was written into"
+                raise _broken(law, check_results_kept, calls)
+
+        for what, g in first.items():
+            g.assign_(before[what])
+        with suppress(ValueError, ArithmeticError), np.errstate(all="ignore"):  # the point may be outside f's domain
+            later = calls(calls.leaves(xs=[np.asarray(np.flip(x) * 0.75) if is_floats(x) else x for x in calls.xs]))
+            later.pull(calls.arriving(later))
+        for what, t in held.items():
+            if not _equal(t.numpy(), before[what]):
+                raise _broken(f"results are kept: a later call overwrites {what}", check_results_kept, calls)
+
+        following = {f"output {i} of the next call": y for i, y in enumerate(calls().outputs)}
+        held, before = held | following, before | {what: y.numpy().copy() for what, y in following.items()}
+        for i, (y, view) in enumerate(zip(run.outputs, views, strict=True)):
+            if y.dtype.kind == "f" and not view:
+                _write(f"output {i}", y.detach(), held, before, calls, must=False)
+
+
+LAWS: tuple[Callable[..., None], ...] = (
+    check_rules_agree,
+    check_linear_in_gradient,
+    check_fewer_gradients,
+    check_fan_out,
+    check_no_graph_left,
+    check_results_kept,
+)
+
+
+# -- memory --------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """The garbage collector off, so that only reference counting gives memory back."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _given(run: Run, arriving: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The gradients that there are, by what messages call them."""
+    return {f"the gradient by {n!r}": g for n, g in run.gradients(arriving).items() if g is not None}
+
+
+def _write(
+    what: str, t: Tensor, held: Mapping[str, Tensor], before: Mapping[str, HostArray], calls: Calls, must: bool = True
+) -> None:
+    """Write into a result, and see that nothing else that is held changes; `must`: it has to be possible."""
+    marks = np.arange(1.0, t.size + 1).reshape(t.shape).astype(str(t.dtype))
+    try:
+        t.assign_(marks)
+    except ValueError as error:
+        if not must:
+            return
+        law = f"results are kept: {what} cannot be written into: {error}"
+        raise _broken(law, check_results_kept, calls) from error
+    if must and not _equal(t.numpy(), marks):
+        raise _broken(f"results are kept: elements of {what} share their memory", check_results_kept, calls)
+    for other, o in held.items():
+        if other != what and not _equal(o.numpy(), before[other]):
+            raise _broken(f"results are kept: writing into {what} changes {other}", check_results_kept, calls)
+    t.assign_(before[what])
+
+
+# -- comparisons and messages ----------------------------------------------------------------------------------------------
+
+
+def _equal(a: HostArray, b: HostArray) -> bool:
+    return a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def _same(
+    law: str,
+    check: Callable[..., None],
+    calls: Calls,
+    found: Gradients,
+    expected: Gradients,
+    blame: Callable[[], dict[str, str]] = dict,
+) -> None:
+    """Fail unless two sets of gradients are equal but for rounding; none counts as zeros."""
+    sizes = [float(np.max(np.abs(e), initial=0.0)) for e in expected.values() if e is not None]
+    room = (COARSE_ROOM if calls.coarse else ROOM) * max([SMALL, *filter(np.isfinite, sizes)])
+    for name, e in expected.items():
+        g = found[name]
+        if g is None and e is None:
+            continue
+        g, e = (np.zeros_like(other) if a is None else a for a, other in ((g, e), (e, g)))
+        with np.errstate(invalid="ignore"):
+            distance = np.abs(g - e)
+            wrong = ~((distance <= room) | (g == e) | (np.isnan(g) & np.isnan(e)))
+        if np.any(wrong):
+            distance = np.where(wrong, np.nan_to_num(distance, nan=np.inf), -1.0)
+            index = tuple(int(i) for i in np.unravel_index(np.argmax(distance), g.shape))
+            got, wanted = float(g[index]), float(e[index])
+            facts = blame() | {"gradient_by": f"{name}{list(index)}" if index else name}
+            ratio = f"{got / wanted:.6g}" if wanted else "-"
+            raise _broken(law, check, calls, **facts, found=got, expected=wanted, ratio=ratio)
+
+
+def _broken(law: str, check: Callable[..., None], calls: Calls, **facts: Any) -> LawBroken:
+    """The error, with what every message shows."""
+    repro = program(check.__name__, calls.f, calls.xs, **({"rng": calls.seed} if calls.seed else {}))
+    return LawBroken(law, repro, subject=name_of(calls.f), **facts, inputs=calls.geometry, seed=calls.seed)

@@ -1,0 +1,217 @@
+"""What a gradient check looks at: functions of float64 arrays that start from the same state and draw at every call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from minigan import backends
+from minigan.autodiff import Op, Tensor, grad, tensor
+from minigan.autodiff.trace import recording
+from minigan.backends import HostArray, random
+from minigan.nn.module import Module
+from minigan.testing.failures import BadSubject
+
+
+class Evaluation(NamedTuple):
+    """One call.
+
+    Attributes:
+        leaves: the variables, one Tensor each.
+        outputs: what was computed from them, of floats.
+        roots: every Tensor whose graph shows which way the computation went.
+    """
+
+    leaves: list[Tensor]
+    outputs: list[Tensor]
+    roots: list[Tensor]
+
+
+class Function(Protocol):
+    """Called with an array for each of its variables `names`; `at` is the point where it is looked at.
+
+    `origin` is the size of the outputs whose gradient this is, 0 for a function that is no gradient.
+    """
+
+    names: list[str]
+    at: list[HostArray]
+    outputs: list[str]
+    origin: float
+
+    def __call__(self, values: Sequence[HostArray]) -> Evaluation: ...
+
+
+class Subject:
+    """A user's function as a function of its float inputs, and of its parameters if it is a layer.
+
+    It is called inside ``with subject.sealed()``; afterwards everything that the function holds is as it was.
+
+    Args:
+        f: a function of Tensors, an op or a layer.
+        xs: arrays, Tensors, numbers, None, or tuples of arrays for an op that takes one.
+        seed: what minigan's generator starts from at each call.
+
+    Attributes:
+        geometry: every input's and parameter's shape and dtype, as they were given.
+    """
+
+    def __init__(self, f: Any, xs: Sequence[Any], seed: int) -> None:
+        self.f, self.seed, self.xs = f, seed, [_on_host(x) for x in xs]
+        self.names: list[str] = []
+        self.at: list[HostArray] = []
+        self.outputs: list[str] = []
+        self.origin = 0.0
+        names = input_names(f, len(xs))
+        for name, x in zip(names, self.xs, strict=True):
+            parts = [(f"{name}[{i}]", a) for i, a in enumerate(x)] if isinstance(x, tuple) else [(name, x)]
+            for part, a in parts:
+                if _is_floats(a):
+                    self.names.append(part)
+                    self.at.append(a.astype(np.float64))
+        self._inputs = len(self.names)
+        held = _held(f)
+        self._modules = list({id(m): m for h in held if isinstance(h, Module) for m in h.modules()}.values())
+        named = dict(f.named_parameters()) if isinstance(f, Module) else {}
+        self._parameters = list(named.values())
+        self.names += named
+        self.at += [p.numpy().astype(np.float64) for p in self._parameters]
+        self.geometry = ", ".join([*_described(names, self.xs), *_described(named, map(Tensor.numpy, named.values()))])
+
+    @contextmanager
+    def sealed(self) -> Iterator[None]:
+        """A block in which calls start from the state of its beginning, to which everything returns at its end."""
+        default = random.generator()
+        state = {id(t): t for m in self._modules for _, t in m.named_state()}.values()
+        before = [(t, t.data, t._version, t.grad, t.requires_grad) for t in state]
+        attributes = [(m, dict(vars(m))) for m in self._modules]
+        found = [*_held(self.f), *(v for _, values in attributes for v in values.values())]
+        generators = [(g, g.bit_generator.state) for g in found if isinstance(g, np.random.Generator)]
+        start = [(t, t.numpy().astype(np.float64) if _is_floats(t.numpy()) else t.numpy().copy()) for t in state]
+
+        def rewind() -> None:
+            for m, values in attributes:
+                vars(m).clear()
+                vars(m).update(values)
+            for g, s in generators:
+                g.bit_generator.state = s
+
+        def begin() -> None:
+            rewind()
+            random.seed(self.seed)
+            for t, values in start:
+                t.data, t._version = backends.to_array(values, home=t._home), [0, None]
+
+        self._begin = begin
+        try:
+            yield
+        finally:
+            rewind()
+            random._default = default
+            for t, data, version, gradient, tracked in before:
+                t.data, t._version, t.grad, t.requires_grad = data, version, gradient, tracked
+
+    def __call__(self, values: Sequence[HostArray]) -> Evaluation:
+        """Call the function; its outputs get their names from the first call."""
+        self._begin()
+        leaves = [tensor(v, requires_grad=True) for v in values[: self._inputs]]
+        for p, v in zip(self._parameters, values[self._inputs :], strict=True):
+            p.data, p.requires_grad = backends.to_array(v, home=p._home), True
+        inputs = iter(leaves)
+
+        def given(x: Any) -> Any:
+            if isinstance(x, tuple):
+                return tuple(map(given, x))
+            return next(inputs) if _is_floats(x) else tensor(x) if isinstance(x, np.ndarray) else x
+
+        with recording(True):
+            results = _flat(self.f(*map(given, self.xs)))
+        outputs = [y for y in results if y.dtype.kind == "f"]
+        own = self.f.outputs if isinstance(self.f, Op) else ()
+        self.outputs = list(own) if len(own) == len(outputs) else [f"y{i}" for i in range(len(outputs))]
+        return Evaluation([*leaves, *self._parameters], outputs, outputs)
+
+
+class Gradient:
+    """The analytic gradient of a function, as a function of its variables and of the gradients that arrive.
+
+    Args:
+        inner: the function.
+        rng: for the gradients that arrive where it is looked at.
+    """
+
+    def __init__(self, inner: Function, rng: np.random.Generator) -> None:
+        self.inner = inner
+        base = inner(inner.at)
+        self.origin = max([inner.origin, *(float(np.max(np.abs(y.numpy()), initial=0.0)) for y in base.outputs)])
+        dys = [dense(rng, y.shape) for y in base.outputs]
+        self.names = [*inner.names, *(f"d{y}" for y in inner.outputs)]
+        self.at = [*inner.at, *dys]
+        self._reached = list(range(len(inner.at)))
+        self._reached = [i for i, g in enumerate(self._pulled(base, dys)[1]) if g is not None]
+        self.outputs = [f"d{inner.names[i]}" for i in self._reached]
+
+    def _pulled(self, e: Evaluation, dys: Sequence[HostArray]) -> tuple[list[Tensor], list[Tensor | None]]:
+        arriving = [tensor(dy, requires_grad=True) for dy in dys]
+        with np.errstate(all="ignore"):
+            grads = grad(
+                e.outputs, [e.leaves[i] for i in self._reached], arriving, create_graph=True, allow_unused=True
+            )
+        return arriving, list(grads)
+
+    def __call__(self, values: Sequence[HostArray]) -> Evaluation:
+        e = self.inner(values[: len(self.inner.at)])
+        arriving, grads = self._pulled(e, values[len(self.inner.at) :])
+        outputs = [tensor(np.zeros(0)) if g is None else g for g in grads]
+        return Evaluation([*e.leaves, *arriving], outputs, [*e.roots, *outputs])
+
+
+def dense(rng: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
+    """Numbers of both signs, none of them small, so that nothing is hidden where they are weights."""
+    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice((-1.0, 1.0), shape))
+
+
+def input_names(f: Any, count: int) -> list[str]:
+    """The names of an op's inputs; x0, x1, ... for other functions."""
+    while isinstance(f, functools.partial):
+        f = f.func
+    return list(f.inputs[:count]) if isinstance(f, Op) else [f"x{i}" for i in range(count)]
+
+
+def _described(names: Iterable[str], values: Iterable[Any]) -> Iterator[str]:
+    for name, x in zip(names, values, strict=True):
+        if isinstance(x, tuple):
+            yield from _described([f"{name}[{i}]" for i in range(len(x))], x)
+        else:
+            yield f"{name} {x.shape} {x.dtype}" if isinstance(x, np.ndarray) else f"{name} {x!r}"
+
+
+def _held(f: Any) -> list[Any]:
+    """What a function carries with it: itself, what it is bound to, and what it closes over."""
+    if isinstance(f, functools.partial):
+        return [*_held(f.func), *f.args, *f.keywords.values()]
+    cells = getattr(f, "__closure__", None) or ()
+    return [f, getattr(f, "__self__", None), *(c.cell_contents for c in cells)]
+
+
+def _on_host(x: Any) -> Any:
+    if isinstance(x, (tuple, list)) and any(isinstance(a, (Tensor, np.ndarray)) for a in x):
+        return tuple(map(_on_host, x))
+    if isinstance(x, Tensor):
+        return x.numpy()
+    return np.asarray(x) if isinstance(x, (np.ndarray, list)) else x
+
+
+def _is_floats(a: Any) -> bool:
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def _flat(result: Any) -> list[Tensor]:
+    if isinstance(result, (tuple, list)):
+        return [t for r in result for t in _flat(r)]
+    if not isinstance(result, Tensor):
+        raise BadSubject(f"it returned {type(result).__name__}; a Tensor or a tuple of Tensors is expected")
+    return [result]
