@@ -29,6 +29,7 @@ dist: $(ROOT).venv/installed-test
 
 mutants: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)python tests/mutants/engine_laws.py
+	cd $(ROOT) && $(BIN)python tests/mutants/layers.py
 
 bench: $(ROOT).venv/installed-bench
 	cd $(ROOT) && $(BIN)python tests/benchmarks/compare.py

@@ -105,7 +105,7 @@ def mse_loss(xp, x, target):
     "x", formula=r"\partial L/\partial x = \tfrac{2}{n} \, \partial L/\partial y \, (x - \mathit{target})"
 )
 def _(F, dy, x, target):
-    return (x - target) * (dy * (2 / x.size))
+    return (x - target) * (2 * dy / x.size)
 
 
 @mse_loss.gradient(
@@ -114,7 +114,7 @@ def _(F, dy, x, target):
     r" -\tfrac{2}{n} \operatorname{sum\_to}(\partial L/\partial y \, (x - \mathit{target}))",
 )
 def _(F, dy, x, target, target_shape):
-    return F.sum_to((x - target) * (dy * (-2 / x.size)), shape=target_shape)
+    return F.sum_to((x - target) * (-2 * dy / x.size), shape=target_shape)
 
 
 @op

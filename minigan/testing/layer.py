@@ -95,6 +95,7 @@ CHECKS: dict[str, Callable[[Subject], None]] = {
     "check_dtype": _plainly(inference.check_dtype),
     "check_deterministic": _plainly(behaviour.check_deterministic),
     "check_no_mutation": _plainly(behaviour.check_no_mutation),
+    "check_results_kept": _plainly(laws.check_results_kept),  # before differences, which an overwritten result spoils
     "check_grads": _of_gradients(),
     "check_second_order": _of_gradients(order=2),
     "check_layouts": _plainly(behaviour.check_layouts),

@@ -78,9 +78,9 @@ def elementwise(make: Callable[..., nn.Module], *arguments: Any) -> Cases:
 
 
 @st.composite
-def dense(draw: st.DrawFn, bias: bool = True) -> Case:
+def dense(draw: st.DrawFn) -> Case:
     n, inputs, outputs = draw(_batch), draw(_side), draw(_side)
-    return made((n, inputs), nn.Dense, inputs, outputs, bias=bias)
+    return made((n, inputs), nn.Dense, inputs, outputs)
 
 
 @st.composite
@@ -216,7 +216,6 @@ _differences = ("check_grads", "check_second_order")
 
 SUBJECTS: dict[str, Cases] = {
     "Dense": dense(),
-    "Dense, no bias": dense(bias=False),
     "Conv2d": convolution(nn.Conv2d),
     "ConvTranspose2d": convolution(nn.ConvTranspose2d),
     "ConvTranspose2d, room for a window": st.tuples(_side, st.integers(1, 2)).map(
@@ -236,7 +235,6 @@ SUBJECTS: dict[str, Cases] = {
     "Dropout": elementwise(nn.Dropout, 0.5),
     "Dropout in a net": elementwise(lambda: nn.Sequential(nn.Tanh(), nn.Dropout(0.5))),
     "Softplus": elementwise(nn.Softplus),
-    "Sigmoid": elementwise(nn.Sigmoid),
     "Tanh": elementwise(nn.Tanh),
     "LeakyReLU": _rows.map(lambda s: made(s, nn.LeakyReLU, 0.2)),
     "cos": of_shape(shapes(0, 3, 1, 3), F.cos),
@@ -287,14 +285,14 @@ def smallest(cases: Cases) -> dict[str, Any]:
         for name in names:
             try:
                 run(name, case)
-            except BadSubject as error:
+            except BadSubject as error:  # where one check has no verdict, another may
                 unsaid.update(said, headline=error.headline)
             except CheckFailed as error:
                 found.update(said, headline=error.headline, failing=case)
                 names[:] = [name]  # the smallest case of this failure, not of another
                 raise
 
-    with suppress(CheckFailed, hypothesis.errors.Unsatisfiable, hypothesis.errors.Flaky):  # some bugs come and go
+    with suppress(CheckFailed, hypothesis.errors.Flaky):  # some bugs come and go
         judge()
     if not found:
         return unsaid

@@ -267,11 +267,11 @@ LAWS = [
         "arrived",
     ),
     Bug(
-        "a joint rule's results mixed up when one is wanted",
+        "a joint rule's results swapped if one is wanted",
         "BatchNorm",
         "autodiff/graph.py",
-        "    for i, gradient in zip(positions, result, strict=True):\n            if i in live:",
-        "    for i, gradient in zip(live, result, strict=False):\n            if i in live:",
+        "in zip(positions, result, strict=True):\n            if i in live:",
+        "in zip(positions, result if len(live) > 1 else result[:1] + result[:0:-1], strict=True):\n            if i in live:",
     ),
     Bug(
         "f(x, x): the second x forgotten",
