@@ -1,6 +1,8 @@
 """The documentation: it builds without a warning, loads nothing from the network, and its reference has every public name."""
 
+import doctest
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 import minigan as mg
 
 DOCS = Path(__file__).parent.parent / "docs"
-PACKAGES = ("ops", "nn", "optim", "gan", "data", "metrics")
+PACKAGES = ("ops", "nn", "optim", "gan", "data", "metrics", "testing")
 
 
 def documented():
@@ -50,3 +52,17 @@ def test_the_pages_build_without_a_warning_and_read_without_a_network(tmp_path):
     files = [f for f in (tmp_path / "html").rglob("*") if f.suffix in (".html", ".css")]
     assert len(files) > 10
     assert {f.name: found for f in files if (found := re.findall(loads, f.read_text()))} == {}
+
+
+def test_the_test_file_on_a_page_reports_what_the_page_shows(tmp_path):
+    page = (DOCS / "guide" / "prove-your-layer.md").read_text()
+    source, shown = re.search(r"```py\n# test_layers.py\n(.*?)```\n\n```\n\$ (.*?)```", page, re.DOTALL).groups()
+    (tmp_path / "test_layers.py").write_text(source)
+    command, _, expected = shown.partition("\n")
+    for backend in ("numpy", "strict"):  # the page speaks of both
+        call = [sys.executable, "-m", *command.split(), "--minigan-backend", backend]
+        environment = {**os.environ, "COLUMNS": "120"}  # a narrow screen cuts the reasons off
+        result = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        tests = re.findall(r"^test_layers.py::.*?(?= +\[ *\d+%\]$)", result.stdout, re.MULTILINE)
+        assert result.returncode == 0, result.stdout
+        assert doctest.OutputChecker().check_output(expected, "\n".join(tests) + "\n", doctest.ELLIPSIS), result.stdout

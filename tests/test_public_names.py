@@ -2,8 +2,11 @@
 
 import dataclasses
 import inspect
+import itertools
+import math
 from operator import attrgetter
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -28,6 +31,12 @@ DESIGN = {
     "gan.Run": "generator sample",
     "data": "digits mnist ring grid line Loader",
     "metrics": "class_shares",
+    "testing": "check_layer layer_checks CHECKS check_grads check_adjoint check_linear "
+    "check_shape_inference check_dtype check_layouts check_no_mutation check_batch_equivariance check_deterministic "
+    "check_train_eval check_state_dict check_backends "
+    "check_laws check_rules_agree check_linear_in_gradient check_fewer_gradients check_fan_out check_no_graph_left "
+    "check_results_kept check_changes_noticed "
+    "arrays shapes conv_geometry layer_cases layers LAYOUTS STRICT",
 }
 NAMES = [f"{room}.{name}".lstrip(".") for room, names in DESIGN.items() for name in names.split()]
 
@@ -35,8 +44,6 @@ LATER = {  # names that the design has and minigan does not have yet, with the r
     "gan.gradient_penalty": "comes with WGAN-GP",
     "gan.EMA": "comes with the averaged generator",
     "study": "comes after the engine and the models",
-    "testing.strategies": "come with the layer author's checks",
-    "testing.checks": "come with the layer author's tests",
 }
 
 SIGNATURES = {  # names of arguments in their order, and every default that the design gives
@@ -200,6 +207,68 @@ def loaded_run(folder):
     return mg.gan.load(folder).sample(2, seed=0).shape
 
 
+def verdict(check, right, wrong, *shapes):
+    """What a check says of a wrong subject; of a right one it says nothing."""
+    xs = [np.arange(1.0, 1 + math.prod(shape), dtype="float32").reshape(shape) for shape in shapes or [(4, 3)]]
+    assert check(right, *xs) is None
+    try:
+        check(wrong, *xs)
+    except mg.testing.CheckFailed as failure:
+        return type(failure).__name__
+
+
+def doubled(rule=lambda F, dy: 2 * dy, kernel=lambda xp, x: 2 * x):
+    op = mg.op(kernel)
+    op.gradient("x", formula="2")(rule)
+    return op
+
+
+def once(function):
+    """The function's first result at every call."""
+    held = {}
+    return lambda *args: held.setdefault("first", function(*args))
+
+
+def stuck():
+    first = once(lambda dy: 2 * dy)
+    return lambda F, dy: first(dy)
+
+
+def counting():
+    count = itertools.count(1)
+    return lambda x: x * float(next(count))
+
+
+def keeping():
+    kept = []
+    return lambda x: [kept.append(y := ops.tanh(x)), y][1]
+
+
+def squared_unseen():
+    """Its rule reads an input that no node has saved."""
+    held = []
+
+    def kernel(xp, x):
+        held[:] = [x]
+        return x * x
+
+    return doubled(lambda F, dy: 2 * dy * held[0], kernel)
+
+
+class AlwaysNoisy(mg.nn.Module):
+    def forward(self, x):
+        return ops.dropout(x)
+
+
+def in_place(xp, x):
+    x *= 2
+    return x + 0
+
+
+def smallest(strategy):
+    return hypothesis.find(strategy, lambda found: True)
+
+
 SQUARE = [[1.0, 2.0], [3.0, 6.0]]
 IMAGE = [[[[1.0, 2.0], [3.0, 6.0]]]]
 at = lambda *places: mg.tensor(np.array(places))
@@ -342,6 +411,107 @@ USES = {
         lambda: mg.metrics.class_shares(np.ones((1, 1)), np.ones((1, 1)), at(1).numpy(), 2),
         [0.0, 1.0],
     ),
+    # checks: what they raise for what is wrong
+    "testing.check_layer": (
+        lambda: verdict(lambda f, x: mg.testing.check_layer(f, x.shape), mg.nn.ReLU, doubled(lambda F, dy: dy)),
+        "GradientWrong",
+    ),
+    "testing.layer_checks": (
+        lambda: [case.id for case in mg.testing.layer_checks(mg.nn.ReLU).args[1]] == list(mg.testing.CHECKS),
+        True,
+    ),
+    "testing.CHECKS": (lambda: "check_grads" in mg.testing.CHECKS, True),
+    "testing.check_grads": (
+        lambda: verdict(mg.testing.check_grads, doubled(), doubled(lambda F, dy: dy)),
+        "GradientWrong",
+    ),
+    "testing.check_adjoint": (
+        lambda: verdict(mg.testing.check_adjoint, doubled(), doubled(lambda F, dy: dy)),
+        "AdjointWrong",
+    ),
+    "testing.check_linear": (lambda: verdict(mg.testing.check_linear, ops.neg, ops.tanh), "NotLinear"),
+    "testing.check_shape_inference": (
+        lambda: verdict(mg.testing.check_shape_inference, ops.tanh, lambda x: x if x.shape[0] else tensor(1, 3)),
+        "ShapeWrong",
+    ),
+    "testing.check_dtype": (
+        lambda: verdict(mg.testing.check_dtype, ops.tanh, lambda x: x.astype("float64")),
+        "DTypeWrong",
+    ),
+    "testing.check_layouts": (
+        lambda: verdict(
+            mg.testing.check_layouts,
+            ops.tanh,
+            doubled(kernel=lambda xp, x: 2 * xp.reshape(xp.ravel(x, order="K"), x.shape)),
+        ),
+        "LayoutMatters",
+    ),
+    "testing.check_no_mutation": (
+        lambda: verdict(mg.testing.check_no_mutation, doubled(), doubled(kernel=in_place)),
+        "InputMutated",
+    ),
+    "testing.check_batch_equivariance": (
+        lambda: verdict(mg.testing.check_batch_equivariance, ops.tanh, lambda x: x - x.mean(axis=0)),
+        "SamplesCoupled",
+    ),
+    "testing.check_deterministic": (
+        lambda: verdict(mg.testing.check_deterministic, ops.dropout, counting()),
+        "NotDeterministic",
+    ),
+    "testing.check_train_eval": (
+        lambda: verdict(mg.testing.check_train_eval, mg.nn.Dropout(), AlwaysNoisy()),
+        "ModesMixed",
+    ),
+    "testing.check_state_dict": (
+        lambda: verdict(mg.testing.check_state_dict, lambda: mg.nn.Dense(3, 2), once(lambda: mg.nn.Dense(3, 2))),
+        "StateLost",
+    ),
+    "testing.check_backends": (
+        lambda: verdict(mg.testing.check_backends, ops.tanh, lambda x: x * (2.0 if x.backend == "numpy" else 3.0)),
+        "BackendsDiffer",
+    ),
+    "testing.check_laws": (
+        lambda: verdict(mg.testing.check_laws, doubled(), doubled(lambda F, dy: F.abs(dy))),
+        "LawBroken",
+    ),
+    "testing.check_rules_agree": (
+        lambda: verdict(
+            mg.testing.check_rules_agree,
+            doubled(),
+            doubled(lambda F, dy: dy * (2 if isinstance(dy, mg.Tensor) else 3)),
+        ),
+        "LawBroken",
+    ),
+    "testing.check_linear_in_gradient": (
+        lambda: verdict(mg.testing.check_linear_in_gradient, doubled(), doubled(lambda F, dy: F.relu(dy))),
+        "LawBroken",
+    ),
+    "testing.check_fewer_gradients": (
+        lambda: verdict(
+            mg.testing.check_fewer_gradients, ops.mul, lambda a, b: a * b if a.requires_grad else b, (2, 3), (2, 3)
+        ),
+        "LawBroken",
+    ),
+    "testing.check_fan_out": (
+        lambda: verdict(mg.testing.check_fan_out, doubled(), doubled(stuck())),
+        "LawBroken",
+    ),
+    "testing.check_no_graph_left": (lambda: verdict(mg.testing.check_no_graph_left, ops.tanh, keeping()), "LawBroken"),
+    "testing.check_results_kept": (
+        lambda: verdict(mg.testing.check_results_kept, ops.tanh, once(ops.tanh)),
+        "LawBroken",
+    ),
+    "testing.check_changes_noticed": (
+        lambda: verdict(mg.testing.check_changes_noticed, ops.tanh, squared_unseen()),
+        "LawBroken",
+    ),
+    "testing.arrays": (lambda: smallest(mg.testing.arrays((3,), unique=True)), [1.0, -1.0, 2.0]),
+    "testing.shapes": (lambda: smallest(mg.testing.shapes(2, 2, min_side=1)), (1, 1)),
+    "testing.conv_geometry": (lambda: smallest(mg.testing.conv_geometry()).output_shape, (1, 1, 1, 1)),
+    "testing.layer_cases": (lambda: smallest(mg.testing.layer_cases(mg.nn.ReLU, (1,)))[1], [1.0]),
+    "testing.layers": (lambda: isinstance(smallest(mg.testing.layers())[0](), mg.nn.Module), True),
+    "testing.LAYOUTS": (lambda: mg.testing.LAYOUTS["F"](np.ones((2, 3)), None).flags.f_contiguous, True),
+    "testing.STRICT": (lambda: mg.testing.STRICT.name, "strict"),
 }
 
 
@@ -376,7 +546,8 @@ def test_the_signature_is_that_of_the_design(name):
 def public():
     """Every public name with its object: the design's, all that a package lists, and what the modules among them define."""
     found = {name: find(name) for name in NAMES if not name.startswith("gan.Run.generator")}
-    for package in ("ops", "nn", "nn.init", "optim", "gan", "gan.losses", "gan.models", "data", "metrics", "errors"):
+    nets = ("nn", "nn.init", "optim", "gan", "gan.losses", "gan.models")
+    for package in ("ops", *nets, "data", "metrics", "testing", "errors"):
         module = find(package)
         own = (
             n
@@ -385,13 +556,9 @@ def public():
         )
         found |= {f"{package}.{n}": getattr(module, n) for n in getattr(module, "__all__", own)}
     found |= {n: getattr(mg, n) for n in mg.__all__}
-    data = {
-        "__version__",
-        "gan.PRESETS",
-        "Tensor.data",
-        "Tensor.name",
-        "gan.models.Rng",
-    }  # these are described where they stand
+    # what follows is described where it stands, and so are the results and failures of checks
+    data = {"__version__", "gan.PRESETS", "Tensor.data", "Tensor.name", "gan.models.Rng", "testing.ConvGeometry"}
+    data |= {f"testing.{n}" for n, o in vars(mg.testing).items() if not inspect.isfunction(o)}
     return {n: o for n, o in found.items() if not inspect.ismodule(o) and n not in data}
 
 
