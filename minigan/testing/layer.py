@@ -45,7 +45,8 @@ class Subject:
     @property
     def batched(self) -> bool:
         """Whether there are at least two samples, in and out."""
-        count = len(self.xs[0]) if self.xs and self.xs[0].ndim else 0
+        x = self.xs[0] if self.xs else np.zeros(())
+        count = len(x) if x.ndim > (x.dtype.kind == "f") else 0  # one axis of floats may as well be features
         with untouched(self.f, self.rng):
             return count > 1 and all(y.shape[:1] == (count,) for y in forward(self.f, leaves(self.xs)))
 

@@ -448,3 +448,7 @@ def test_a_check_leaves_the_default_generator_as_it_was():
     mg.seed(5)
     check_layer(lambda: nn.Sequential(nn.Dense(3, 2), nn.Dropout()), (2, 3))
     assert np.array_equal(nn.Dense(2, 2).weight.numpy(), expected)
+
+
+def test_one_axis_of_floats_is_no_batch():
+    check_layer(lambda: nn.LayerNorm(3), input=(3,))
