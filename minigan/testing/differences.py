@@ -25,6 +25,7 @@ NOTHING = 1e-6
 # A gradient so small beside the function's outputs comes from numbers such as 1 - tanh(x)^2 in the tails, of which 8 digits
 # and more are lost: where differences of it disagree with its derivative, nobody is to blame.
 VANISHED = 1e-8
+ROUNDINGS = 50  # what an output's noise may be in units of its last place, before it is weighed by its noise
 
 
 class Step(NamedTuple):
@@ -61,7 +62,7 @@ class Verdict(NamedTuple):
 
 
 class Point:
-    """A function at one point: its outputs there, the branches that it took, and how much rounding moves them.
+    """A function at one point: its outputs there, their sizes, the branches that it took, and how much rounding moves them.
 
     Args:
         function: of the variables in ``function.at``.
@@ -82,15 +83,17 @@ class Point:
                 raise BadSubject(f"the output {name} is {y[index]} at {index}")
         peaks = [float(np.max(np.abs(y), initial=0.0)) for y in self.outputs]
         largest = max(peaks, default=0.0)
-        self.peaks = [max(peak, VANISHED * max(largest, function.origin)) or 1.0 for peak in peaks]  # 0 may be rounding
         self.vanished = largest * max(self.sizes, default=1.0) < VANISHED * function.origin
         self.branches = branches(self.base.roots)
         self.eps = precision(self.base.roots)
         self._rng = rng
-        self._noise: list[HostArray] | None = None
+        self._noise = self._measured()
+        # what is mostly rounding, such as a gradient of 0, must not count for more than the others' roundings together
+        floors = [float(np.max(n, initial=0.0)) / (ROUNDINGS * self.eps) if n.size else 0.0 for n in self._noise]
+        self.peaks = [max(peak, floor) or 1.0 for peak, floor in zip(peaks, floors, strict=True)]
 
-    def measure_noise(self) -> None:
-        """Call the function at the point again, and a rounding error beside it."""
+    def _measured(self) -> list[HostArray]:
+        """How much the outputs change when they are computed again, and a rounding error beside the point."""
         again = self._values(self.function(self.at))
         for name, y, z in zip(self.function.outputs, self.outputs, again, strict=True):
             if np.max(np.abs(y - z), initial=0.0) > DECIDES * np.max(np.abs(y), initial=0.0):
@@ -102,7 +105,7 @@ class Point:
         for _ in range(2):
             moved = self._values(self.function(self.beside()))
             noise = [np.fmax(n, np.abs(y - z)) for n, y, z in zip(noise, self.outputs, moved, strict=True)]
-        self._noise = noise
+        return noise
 
     def beside(self) -> list[HostArray]:
         """The variables, each number a rounding error off."""
@@ -130,10 +133,8 @@ class Point:
         left = right if isinstance(right, str) else self.moved(direction, -h)
         if isinstance(right, str) or isinstance(left, str):
             return str(left)
-        if self._noise is None:
-            self.measure_noise()
         slope = bend = noise = 0.0
-        for w, p, m, y, n in zip(weights, right, left, self.outputs, self._noise or [], strict=True):
+        for w, p, m, y, n in zip(weights, right, left, self.outputs, self._noise, strict=True):
             slope += float(np.sum(w * (p - m)))
             bend += float(np.sum(np.abs(w * (p - y - (y - m)))))
             noise += float(np.sum(np.abs(w) * n))

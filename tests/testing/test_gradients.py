@@ -162,8 +162,11 @@ def test_shapes_and_kinds_of_inputs(f, arrays):
     check_grads(f, *arrays, order=2)
 
 
-def test_a_bias_before_batch_norm_has_no_gradient_and_passes():
-    check_grads(mg.nn.Sequential(mg.nn.Dense(3, 4), mg.nn.BatchNorm(4)), 50 + normal(6, 3), order=2)
+@given(seed=seeds)
+def test_a_bias_before_batch_norm_has_no_gradient_and_passes(seed):
+    """What arrives there is rounding, in the analytic gradient as in the differences."""
+    net = mg.nn.Sequential(mg.nn.Dense(3, 4, rng=seed), mg.nn.BatchNorm(4), mg.nn.Tanh())
+    check_grads(net, 5 + normal(6, 3, seed=seed % 1000), order=2, rng=seed)
 
 
 SMOOTH = [
@@ -341,8 +344,9 @@ def test_inputs_on_a_kink_do_not_pass(name):
     with pytest.raises(OnKink) as caught:
         check_grads(AT_KINK[name], at)
     assert caught.value.repro
-    if name in KINKED:
-        assert f"a kink of {name};" in caught.value.headline
+    named = {"where": "where", "max_pool2d": "pool_gather", "masked": "mul"} | {k: k for k in KINKED}
+    if name in named:
+        assert f"a kink of {named[name]};" in caught.value.headline
 
 
 @pytest.mark.parametrize("name", AT_KINK)

@@ -38,11 +38,11 @@ check_grads: the derivative of y[0, 1] by x[0, 1] is 2.7191, differences give 2.
     check_grads(off_by_a_little, x0)"""
 
 SECOND_ORDER = """\
-check_grads: the derivative of dx[0] by x[0] is -0.705156, differences give -0.470104
+check_grads: the derivative of dx[1] by x[1] is 0.82252, differences give 0.548347
   rule      second_order_only.gradient("x") at <path>:<line>
   ops       neg, inner_sine, mul
-  analytic  -0.705155507
-  numeric   -0.470103671 ± <error>
+  analytic  0.822520155
+  numeric   0.54834677 ± <error>
   ratio     1.5
   order     2
   inputs    x (2,) float64
@@ -57,11 +57,11 @@ check_grads: the derivative of dx[0] by x[0] is -0.705156, differences give -0.4
     check_grads(second_order_only, x0, order=2, rng=7)"""
 
 LAYER = """\
-check_grads: the derivative of y0[0, 1] by 1.factor[0] is 0.25, differences give 0
+check_grads: the derivative of y0[1, 1] by 1.factor[1] is 0.25, differences give -0.761594
   ops       tanh, not_summed
   analytic  0.25
-  numeric   0 ± <error>
-  ratio     -
+  numeric   -0.761594156 ± <error>
+  ratio     -0.3282588
   order     1
   inputs    x0 (2, 2) float64, 1.factor (2,) float32
   layer     Sequential( (0): Tanh() (1): Scale() )
