@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import HostArray
+from minigan.testing.cases import peak, placed
 from minigan.testing.failures import AdjointWrong, BadSubject, NotLinear
-from minigan.testing.reports import Case, gradients_of, ratio, rule_facts
+from minigan.testing.reports import Report, gradients_of, ratio, rule_facts
 from minigan.testing.subjects import Evaluation, dense
 
 # Two sums of the same products in two orders differ by eps/2 times their number at most, relative to the sum of |terms|: for
@@ -35,14 +36,14 @@ def check_adjoint(f: Any, *xs: Any, wrt: int | str = 0, rng: int | np.random.Gen
 
     >>> mg.testing.check_adjoint(mg.ops.conv2d, np.ones((1, 2, 4, 4)), np.ones((3, 2, 2, 2)), wrt="weight")
     """
-    case = Case("check_adjoint", f, xs, rng, {} if wrt == 0 else {"wrt": wrt})
-    with case.sealed(AdjointWrong):
-        line = _Line(case, wrt)
-        _check_linear(case, line)
+    report = Report("check_adjoint", f, xs, rng, {} if wrt == 0 else {"wrt": wrt})
+    with report.sealed(AdjointWrong):
+        line = _Line(report, wrt)
+        _check_linear(report, line)
         x, zero = line.draw(), line.at(0 * line.draw())
         evaluation = line.evaluate(x)
-        values = case.finite(evaluation)
-        ys = [dense(case.rng, y.shape) for y in values]
+        values = report.finite(evaluation)
+        ys = [dense(report.rng, y.shape) for y in values]
         (pulled,) = gradients_of(evaluation, ys, [evaluation.leaves[line.index]])
         backward = np.zeros_like(x) if pulled is None else x * pulled
         left = [v * y for v, y in zip(values, ys, strict=True)]
@@ -52,7 +53,7 @@ def check_adjoint(f: Any, *xs: Any, wrt: int | str = 0, rng: int | np.random.Gen
         if abs(one - other) > SAME_SUM * size:
             facts = {"⟨f(x) - f(0), y⟩": f"{one:.10g}", "⟨x, fᵀ y⟩": f"{other:.10g}", "ratio": ratio(other, one)}
             headline = f"the gradient by {line.name} is not the adjoint of f, which is linear in it"
-            rule = rule_facts(case.subject, evaluation, line.index)
+            rule = rule_facts(report.subject, evaluation, line.index)
             raise AdjointWrong(headline, **rule, **facts)
 
 
@@ -73,51 +74,51 @@ def check_linear(f: Any, *xs: Any, wrt: int | str = 0, rng: int | np.random.Gene
 
     >>> mg.testing.check_linear(mg.ops.matmul, np.ones((2, 3)), np.ones((3, 2)), wrt=1)
     """
-    case = Case("check_linear", f, xs, rng, {} if wrt == 0 else {"wrt": wrt})
-    with case.sealed(NotLinear):
-        _check_linear(case, _Line(case, wrt))
+    report = Report("check_linear", f, xs, rng, {} if wrt == 0 else {"wrt": wrt})
+    with report.sealed(NotLinear):
+        _check_linear(report, _Line(report, wrt))
 
 
 class _Line:
     """A function of one of its variables, the others held."""
 
-    def __init__(self, case: Case, wrt: int | str) -> None:
-        names = case.subject.names
+    def __init__(self, report: Report, wrt: int | str) -> None:
+        names = report.subject.names
         if isinstance(wrt, str) and wrt in names:
             self.index = names.index(wrt)
         elif isinstance(wrt, int) and 0 <= wrt < len(names):
             self.index = wrt
         else:
             raise BadSubject(f"wrt={wrt!r} is none of the variables {', '.join(names)}")
-        self.case, self.name = case, names[self.index]
-        a = case.subject.at[self.index]
+        self.report, self.name = report, names[self.index]
+        a = report.subject.at[self.index]
         self._shape, self._size = a.shape, float(np.max(np.abs(a), initial=0.0)) or 1.0
 
     def draw(self) -> HostArray:
         """A random value of the variable, of the size of the one that was given."""
-        return self._size * dense(self.case.rng, self._shape)
+        return self._size * dense(self.report.rng, self._shape)
 
     def evaluate(self, value: HostArray) -> Evaluation:
-        values = list(self.case.subject.at)
+        values = list(self.report.subject.at)
         values[self.index] = value
-        return self.case.subject(values)
+        return self.report.subject(values)
 
     def at(self, value: HostArray) -> list[HostArray]:
-        return self.case.finite(self.evaluate(value))
+        return self.report.finite(self.evaluate(value))
 
 
-def _check_linear(case: Case, line: _Line) -> None:
+def _check_linear(report: Report, line: _Line) -> None:
     x, y, a, b = line.draw(), line.draw(), 1.75, -0.625
     at = [line.at(v) for v in (a * x + b * y, x, y, 0 * x)]
-    for name, both, one, other, zero in zip(case.subject.outputs, *at, strict=True):
+    for name, both, one, other, zero in zip(report.subject.outputs, *at, strict=True):
         terms = [both, -a * one, -b * other, (a + b - 1) * zero]
         off = np.abs(sum(terms))
         size = sum(float(np.max(np.abs(t), initial=0.0)) for t in terms)
         if np.max(off, initial=0.0) > SAME_SUM * size:
-            index = np.unravel_index(int(np.argmax(off)), off.shape)
+            index = peak(off)
             raise NotLinear(
                 f"f is not linear in {line.name}",
-                element=f"{name}{[int(i) for i in index]}",
+                element=placed(name, index),
                 left=f"{(both - zero)[index]:.12g} = f(a x + b y) - f(0)",
                 right=f"{(a * (one - zero) + b * (other - zero))[index]:.12g} = a (f(x) - f(0)) + b (f(y) - f(0))",
             )

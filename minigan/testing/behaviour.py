@@ -23,6 +23,8 @@ from minigan.testing.cases import (
     host,
     laid_out,
     leaves,
+    on_host,
+    peak,
     placed,
     run,
     variables_of,
@@ -111,10 +113,10 @@ def _hold_memory(case: Case, layout: str, buffers: bool) -> None:
             was, values = memory[name]
             if _memory(t) == was:
                 continue
-            wrong = np.argwhere(values != t.numpy())
-            if not len(wrong):
+            wrong = np.not_equal(values, t.numpy())
+            if not wrong.any():
                 case.fail(f"{who} writes to {name}", where="the memory between its elements", layout=layout, **mode)
-            index = tuple(int(i) for i in wrong[0])
+            index = peak(wrong)
             before, after = values[index].item(), t.numpy()[index].item()
             case.fail(
                 f"{who} writes to {name}", where=placed(name, index), before=before, after=after, layout=layout, **mode
@@ -134,8 +136,7 @@ def _hold_memory(case: Case, layout: str, buffers: bool) -> None:
 
 def _memory(t: Tensor) -> bytes:
     """Every byte behind a Tensor."""
-    home = backends.by_type[type(t.data)]
-    raw: bytes = home.to_host(backends.storage(t.data)).tobytes()
+    raw: bytes = on_host(backends.storage(t.data)).tobytes()
     return raw
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, combinations
 from typing import Any, NamedTuple
@@ -12,13 +11,17 @@ import numpy as np
 
 from minigan.autodiff import Tensor, grad, tensor
 from minigan.autodiff.graph import reachable
-from minigan.autodiff.trace import recording
 from minigan.backends import HostArray, by_type
-from minigan.nn.module import Module
-from minigan.testing.failures import BadSubject
-from minigan.testing.seal import Snapshot, module_of, parameters_of, reseed, untouched
+from minigan.testing.cases import forward, input_names, is_floats, name_of, peak, placed
+from minigan.testing.failures import LawBroken, program
+from minigan.testing.seal import Snapshot, parameters_of, untouched
 
 SUBSETS = 16  # sets of variables to ask for where there are too many for all of them
+# What two ways to compute one gradient may differ by, relative to the largest of all its elements: in float64 a million
+# roundings, which sums in another order and some cancellation take; a wrong rule is off by more. Where a function goes
+# through float32, which rounds 5e8 times as coarsely, there is room for 1e5 roundings; signs and terms are still noticed.
+ROOM, COARSE_ROOM = 1e-9, 1e-2
+SMALL = 1e-3  # smaller gradients count as of this size, for they may be what a cancellation leaves; what arrives is ~1
 
 Gradients = Mapping[str, HostArray | None]
 
@@ -86,23 +89,22 @@ class Calls:
     """A subject and its inputs. Calling it calls the subject, from the state that it had when this was made.
 
     Attributes:
+        check: what calls it, and names itself in its failures.
         f: the subject.
         xs: its inputs on the host, those of floats in float64.
         names: the inputs' names.
         parameters: those of a layer that require a gradient, by name.
-        state: its parameters and buffers.
+        state: parameters and buffers of the layers that it is or holds.
         coarse: whether a call went through a dtype below float64.
         seed, rng: where random numbers come from.
     """
 
-    def __init__(self, f: Any, xs: Sequence[Any], rng: int, before: Snapshot) -> None:
-        self.f, self.seed, self.rng, self._before = f, rng, np.random.default_rng(rng), before
+    def __init__(self, check: Callable[..., None], f: Any, xs: Sequence[Any], rng: int, before: Snapshot) -> None:
+        self.check, self.f, self._before = check, f, before
+        self.seed, self.rng = rng, np.random.default_rng(rng)
         self.xs = [in_float64(x) for x in xs]
         self.names = input_names(f, len(xs))
-        module, self.parameters = module_of(f), parameters_of(f)
-        self.state = [] if module is None else list({id(t): t for _, t in module.named_state()}.values())
-        self.coarse = False
-        self._values = [in_float64(t) for t in self.state]
+        self.parameters, self.state, self.coarse = parameters_of(f), before.state, False
 
     def leaves(self, wanted: Sequence[str] | None = None, xs: Sequence[Any] | None = None) -> list[Any]:
         """Fresh Tensors of the inputs; those of floats require a gradient, or only those that are named in `wanted`."""
@@ -115,15 +117,10 @@ class Calls:
     def __call__(self, leaves: Sequence[Any] | None = None, wanted: Sequence[str] | None = None) -> Run:
         """Call the subject, with inputs given or fresh, as if for the first time."""
         inputs = self.leaves(wanted) if leaves is None else list(leaves)
-        self._before.rewind()
-        reseed(self.seed)
-        # each call has memory of its own, so that the graph of an earlier one stays good
-        for t, values in zip(self.state, self._values, strict=True):
-            t.data, t._version, t.grad = t._home.from_host(values), [0, None], None
+        self._before.restart(self.seed)
         for name, p in self.parameters.items():
             p.requires_grad = wanted is None or name in wanted
-        with recording(True):
-            outputs = _flat(self.f(*inputs))
+        outputs = list(forward(self.f, inputs))
         edges = [y._edge for y in outputs]
         dtypes = [r[2] for node in reachable(edges) for r in node.routes if type(r) is tuple]
         self.coarse = self.coarse or any(d.itemsize < 8 for d in dtypes)
@@ -141,12 +138,37 @@ class Calls:
         """Random gradients in [-1, 1] for the outputs of floats."""
         return [np.asarray(self.rng.uniform(-1, 1, y.shape), str(y.dtype)) for y in run.floats]
 
+    def hold(self, law: str, found: Gradients, expected: Gradients, blame: Callable[[], dict[str, str]] = dict) -> None:
+        """Fail unless two sets of gradients are equal but for rounding; none counts as zeros."""
+        sizes = [float(np.max(np.abs(e), initial=0.0)) for e in expected.values() if e is not None]
+        room = (COARSE_ROOM if self.coarse else ROOM) * max([SMALL, *filter(np.isfinite, sizes)])
+        for name, e in expected.items():
+            g = found[name]
+            if g is None and e is None:
+                continue
+            g, e = (np.zeros_like(other) if a is None else a for a, other in ((g, e), (e, g)))
+            with np.errstate(invalid="ignore"):
+                distance = np.abs(g - e)
+                wrong = ~((distance <= room) | (g == e) | (np.isnan(g) & np.isnan(e)))
+            if np.any(wrong):
+                distance = np.where(wrong, np.nan_to_num(distance, nan=np.inf), -1.0)
+                index = peak(distance)
+                got, wanted = float(g[index]), float(e[index])
+                facts = blame() | {"gradient_by": placed(name, index)}
+                ratio = f"{got / wanted:.6g}" if wanted else "-"
+                raise self.broken(law, **facts, found=got, expected=wanted, ratio=ratio)
+
+    def broken(self, law: str, **facts: Any) -> LawBroken:
+        """The error, with what every message shows."""
+        repro = program(self.check.__name__, self.f, self.xs, rng=self.seed)
+        return LawBroken(law, repro, subject=name_of(self.f), **facts, inputs=self.geometry, seed=self.seed)
+
 
 @contextmanager
-def repeated(f: Any, xs: Sequence[Any], rng: int) -> Iterator[Calls]:
+def repeated(check: Callable[..., None], f: Any, xs: Sequence[Any], rng: int) -> Iterator[Calls]:
     """`Calls` of a subject; afterwards it is, and has, what it was and had."""
     with untouched(f) as before:
-        yield Calls(f, xs, rng, before)
+        yield Calls(check, f, xs, rng, before)
 
 
 def combined(a: float, left: Gradients, b: float, right: Gradients) -> dict[str, HostArray | None]:
@@ -170,32 +192,9 @@ def subsets(names: Sequence[str], rng: np.random.Generator) -> list[tuple[str, .
     return [*([*alone, *rest][i] for i in order[: SUBSETS // 2]), *filter(None, drawn)]
 
 
-def input_names(f: Any, count: int) -> list[str]:
-    """The names that a subject gives its first inputs, x0, x1, ... where it gives none."""
-    try:
-        parameters = list(inspect.signature(f.forward if isinstance(f, Module) else f).parameters.values())
-    except (TypeError, ValueError):
-        parameters = []
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return (names + [f"x{i}" for i in range(len(names), count)])[:count]
-
-
-def is_floats(x: Any) -> bool:
-    """Whether this is a host array of floats."""
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
-
-
 def in_float64(x: Any) -> Any:
     """A copy on the host, in float64 if it is of floats; what is no array stays."""
     if not isinstance(x, (Tensor, np.ndarray, list)):
         return x
     a = np.array(x.numpy() if isinstance(x, Tensor) else x)
     return a.astype(np.float64) if a.dtype.kind == "f" else a
-
-
-def _flat(result: Any) -> list[Tensor]:
-    if isinstance(result, (tuple, list)):
-        return [t for r in result for t in _flat(r)]
-    if not isinstance(result, Tensor):
-        raise BadSubject(f"it returned {type(result).__name__}; a subject returns a Tensor or a tuple of them")
-    return [result]

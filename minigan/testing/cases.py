@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,12 +13,11 @@ import numpy as np
 
 from minigan.autodiff import Op, Tensor, grad, tensor
 from minigan.autodiff.trace import recording
-from minigan.backends import HostArray
+from minigan.backends import HostArray, by_type
 from minigan.nn.module import Module
-from minigan.testing.calls import input_names
 from minigan.testing.failures import BadSubject, CheckFailed, program
 from minigan.testing.layouts import LAYOUTS
-from minigan.testing.seal import Snapshot, parameters_of, state_of, untouched
+from minigan.testing.seal import Snapshot, module_of, parameters_of, untouched
 
 Outputs = tuple[Tensor, ...]
 Labels = tuple[str, str]
@@ -37,10 +37,33 @@ def name_of(f: Any) -> str:
     return str(f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__))
 
 
-def names_of(f: Any, count: int) -> list[str]:
-    """The inputs' names, other than those of parameters and buffers."""
-    state = state_of(f)
-    return [f"input {name}" if name in state else name for name in input_names(f, count)]
+def input_names(f: Any, count: int) -> list[str]:
+    """The names that a subject gives its first inputs, other than those of its state; x0, x1, ... where it gives none."""
+    module = module_of(f)
+    taken = {name for name, _ in module.named_state()} if module is not None else set()
+    try:
+        parameters = list(inspect.signature(f.forward if isinstance(f, Module) else f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = (names + [f"x{i}" for i in range(len(names), count)])[:count]
+    return [f"input {name}" if name in taken else name for name in names]
+
+
+def is_floats(x: Any) -> bool:
+    """Whether this is a host array of floats."""
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def on_host(x: Any) -> Any:
+    """The values of a Tensor, of a backend's array or of a list of numbers; a tuple of them; anything else stays."""
+    if isinstance(x, (tuple, list)) and any(isinstance(a, (Tensor, np.ndarray)) for a in x):
+        return tuple(map(on_host, x))
+    if isinstance(x, Tensor):
+        return x.numpy()
+    if type(x) in by_type:
+        return by_type[type(x)].to_host(x)
+    return np.asarray(x) if isinstance(x, (np.ndarray, list)) else x
 
 
 def host(xs: Sequence[Any]) -> list[HostArray]:
@@ -78,7 +101,7 @@ def leaves(xs: Sequence[Any]) -> list[Tensor]:
     return [x if isinstance(x, Tensor) else tensor(x, requires_grad=x.dtype.kind == "f") for x in xs]
 
 
-def forward(f: Any, xs: Sequence[Tensor]) -> Outputs:
+def forward(f: Any, xs: Sequence[Any]) -> Outputs:
     """The outputs, recorded.
 
     Raises:
@@ -86,11 +109,17 @@ def forward(f: Any, xs: Sequence[Tensor]) -> Outputs:
     """
     with recording(True):
         y = f(*xs)
-    outputs = tuple(y) if isinstance(y, (tuple, list)) else (y,)
-    for t in outputs:
-        if not isinstance(t, Tensor):
-            raise BadSubject(f"{name_of(f)} returned {type(t).__name__}; a Tensor or a tuple of Tensors is expected")
-    return outputs
+    return tuple(_flat(y, f))
+
+
+def _flat(result: Any, f: Any) -> Iterator[Tensor]:
+    if isinstance(result, (tuple, list)):
+        for part in result:
+            yield from _flat(part, f)
+    elif isinstance(result, Tensor):
+        yield result
+    else:
+        raise BadSubject(f"{name_of(f)} returned {type(result).__name__}; a Tensor or a tuple of Tensors is expected")
 
 
 def tracked(outputs: Outputs) -> Outputs:
@@ -106,7 +135,7 @@ def arrivals(outputs: Outputs, seed: int) -> tuple[HostArray, ...]:
 
 def variables_of(f: Any, xs: Sequence[Tensor]) -> dict[str, Tensor]:
     """What gradients are wanted of: inputs and parameters, by name."""
-    named = zip(names_of(f, len(xs)), xs, strict=True)
+    named = zip(input_names(f, len(xs)), xs, strict=True)
     return {name: x for name, x in named if x.requires_grad} | parameters_of(f)
 
 
@@ -189,15 +218,14 @@ class Case:
     @property
     def names(self) -> list[str]:
         """The inputs' names."""
-        return names_of(self.f, len(self.xs))
+        return input_names(self.f, len(self.xs))
 
     def error(self, kind: type[CheckFailed], headline: str, **facts: Any) -> CheckFailed:
         """An error with what every message shows; its program starts from the state that the check started from."""
         self._start.restore()
         what = "layer" if isinstance(self.f, Module) else "op" if isinstance(self.f, Op) else "function"
         geometry = ", ".join(f"{n} {x.shape} {x.dtype}" for n, x in zip(self.names, self.xs, strict=True))
-        options = {k: v for k, v in {**self.options, "rng": self.seed or None}.items() if v is not None}
-        made = program(self.kind.check, self.subject, self.xs, **options)
+        made = program(self.kind.check, self.subject, self.xs, **self.options, rng=self.seed)
         return kind(headline, made, **{what: name_of(self.f), "inputs": geometry}, **facts, seed=self.seed)
 
     def fail(self, headline: str, cause: BaseException | None = None, **facts: Any) -> NoReturn:
@@ -228,7 +256,7 @@ class Case:
             raise self.error(BadSubject, f"{name_of(self.f)} raises {spoken(error)}") from error
         for where, a in result.values.items():
             if not np.all(np.isfinite(a)) and all(np.all(np.isfinite(x)) for x in self.xs):
-                index = tuple(int(i) for i in np.argwhere(~np.isfinite(a))[0])
+                index = peak(~np.isfinite(a))
                 headline = f"{name_of(self.f)} gives {a[index]} for finite inputs"
                 raise self.error(BadSubject, headline, where=placed(where, index))
         return result
@@ -267,11 +295,16 @@ class Case:
         error = np.where((a == e) | ((a != a) & (e != e)), 0.0, np.nan_to_num(error, nan=np.inf))
         if not np.any(error > margin):
             return
-        index = tuple(int(i) for i in np.unravel_index(np.argmax(error), e.shape))
+        index = peak(error)
         values = dict(zip(labels, (a[index].item(), e[index].item()), strict=True))
         if margin:
             values["allowed"] = f"± {margin:.2g}"
         self.fail(headline, where=placed(where, index), **values)
+
+
+def peak(a: HostArray) -> tuple[int, ...]:
+    """The index of the largest element; in a mask, of the first that is true."""
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(a)), a.shape))
 
 
 def placed(where: str, index: tuple[int, ...]) -> str:

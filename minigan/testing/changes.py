@@ -8,7 +8,6 @@ from typing import Any
 from minigan.autodiff import Tensor
 from minigan.errors import InPlaceChange
 from minigan.testing.calls import Calls, Run, repeated
-from minigan.testing.laws import _same
 
 
 def check_changes_noticed(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -26,7 +25,7 @@ def check_changes_noticed(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_changes_noticed(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(f, xs, rng) as calls:
+    with repeated(check_changes_noticed, f, xs, rng) as calls:
         run = calls()
         arriving = calls.arriving(run)
         expected = run.pull(arriving)
@@ -43,7 +42,7 @@ def check_changes_noticed(f: Any, *xs: Any, rng: int = 0) -> None:
                 except InPlaceChange:
                     continue
                 law = f"changes are noticed: {what} changes after the call, and another gradient comes without a word"
-                _same(law, check_changes_noticed, calls, found, expected)
+                calls.hold(law, found, expected)
 
 
 def _held(calls: Calls, run: Run) -> Iterator[tuple[str, Tensor]]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from minigan.autodiff import Tensor, grad
+from minigan.autodiff import grad
 from minigan.autodiff.graph import Node, Raw, Traced, reachable
 from minigan.autodiff.protocol import Rule
 from minigan.autodiff.tensor import wrap
 from minigan.autodiff.trace import place
 from minigan.backends import HostArray, by_type
 from minigan.testing.calls import Run
+from minigan.testing.cases import on_host
 
 ROOM = 1e-9  # relative to the largest element: one rule in float64 rounds far less, and a wrong one is off by far more
 
@@ -73,11 +74,7 @@ def _results(node: Node, rule: Rule, incoming: Mapping[str, Any], traced: bool =
     given = {name: g if traced or g is None else g.data for name, g in incoming.items()}
     result = engine.call(node, rule, rule.pick(engine.values(node) | given))
     results = result if isinstance(result, (tuple, list)) else (result,)
-    return [_on_host(g) for g in results if g is not None]
-
-
-def _on_host(g: Any) -> HostArray:
-    return np.array(g.numpy() if isinstance(g, Tensor) else by_type[type(g)].to_host(g) if type(g) in by_type else g)
+    return [np.array(on_host(g)) for g in results if g is not None]
 
 
 def _differ(expected: Sequence[HostArray], found: Sequence[HostArray]) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigan.backends import HostArray
+from minigan.testing.cases import peak
 from minigan.testing.failures import BadSubject
 from minigan.testing.kinks import branches, crossed, precision
 from minigan.testing.subjects import Evaluation, Function, dense
@@ -79,7 +80,7 @@ class Point:
         self.outputs = [y.numpy().copy() for y in self.base.outputs]
         for name, y in zip(function.outputs, self.outputs, strict=True):
             if not np.isfinite(y).all():
-                index = tuple(int(i) for i in np.argwhere(~np.isfinite(y))[0])
+                index = peak(~np.isfinite(y))
                 raise BadSubject(f"the output {name} is {y[index]} at {index}")
         peaks = [float(np.max(np.abs(y), initial=0.0)) for y in self.outputs]
         largest = max(peaks, default=0.0)

@@ -144,7 +144,9 @@ class UnexpectedPass(CheckFailed):
 # -- programs ----------------------------------------------------------------------------------------------------------
 
 
-def program(check: str, subject: Any, arrays: Sequence[Any], seed: int | None = None, **options: Any) -> str:
+def program(
+    check: str, subject: Any, arrays: Sequence[Any], seed: int | None = None, make: str = "", **options: Any
+) -> str:
     """A file that runs a check on a subject and arrays, as far as the subject can be written down.
 
     Args:
@@ -152,14 +154,18 @@ def program(check: str, subject: Any, arrays: Sequence[Any], seed: int | None = 
         subject: a function, an op, a factory or a layer.
         arrays: host arrays; strided and read-only ones come back as they were.
         seed: of minigan's generator before the subject is made or called.
-        options: the check's keyword arguments.
+        make: what follows a factory's name to make the layer that is checked, such as ``().eval()``.
+        options: the check's keyword arguments; None and the usual ``rng=0`` are left out.
     """
     imports = {"import numpy as np", "import minigan as mg", f"from minigan.testing import {check}"}
     definition, name = written(subject, imports)
     lines = [*sorted(imports, key=lambda line: (line.startswith("from"), line)), "", *definition]
     lines += [f"mg.seed({seed})"] if seed is not None else []
+    if make:
+        lines, name = [*lines, f"layer = {name}{make}"], "layer"
     lines += [f"x{i} = {literal(a)}" for i, a in enumerate(arrays)]
-    arguments = [name, *(f"x{i}" for i in range(len(arrays))), *(f"{k}={v!r}" for k, v in options.items())]
+    given = {k: v for k, v in options.items() if v is not None and (k, v) != ("rng", 0)}
+    arguments = [name, *(f"x{i}" for i in range(len(arrays))), *(f"{k}={v!r}" for k, v in given.items())]
     return "\n".join([*lines, f"{check}({', '.join(arguments)})", ""])
 
 

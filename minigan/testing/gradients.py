@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigan.backends import HostArray
+from minigan.testing.cases import peak
 from minigan.testing.differences import Point, Verdict, judge
 from minigan.testing.failures import BadSubject, GradientWrong, OnKink
-from minigan.testing.reports import Case, gradients_of, named, ratio, rule_facts, why
+from minigan.testing.reports import Report, gradients_of, named, ratio, rule_facts, why
 from minigan.testing.subjects import Function, Gradient, dense
 
 # Extrapolated differences of a smooth function in float64 are good to 1e-9 and better, and the analytic derivative to a
@@ -77,16 +78,16 @@ def check_grads(f: Any, *xs: Any, order: int = 1, rng: int | np.random.Generator
     """
     if order < 1:
         raise ValueError(f"check_grads: order must be at least 1, got {order}")
-    case = Case("check_grads", f, xs, rng, {} if order == 1 else {"order": order})
-    function: Function = case.subject
-    with case.sealed(GradientWrong):
+    report = Report("check_grads", f, xs, rng, {} if order == 1 else {"order": order})
+    function: Function = report.subject
+    with report.sealed(GradientWrong):
         for n in range(1, order + 1):
-            function = function if n == 1 else Gradient(function, case.rng)
-            _check_order(case, function, n)
+            function = function if n == 1 else Gradient(function, report.rng)
+            _check_order(report, function, n)
 
 
-def _check_order(case: Case, function: Function, order: int) -> None:
-    point = Point(function, case.rng)
+def _check_order(report: Report, function: Function, order: int) -> None:
+    point = Point(function, report.rng)
     if not point.at:
         raise BadSubject("there is nothing to differentiate: no input is an array of floats")
     if not point.outputs:
@@ -95,7 +96,7 @@ def _check_order(case: Case, function: Function, order: int) -> None:
         raise BadSubject("there is nothing to differentiate: no output is of floats")
     moving = [i for i, a in enumerate(point.at) if a.size]
     together = [moving] * JOINT if moving else []
-    projections = [_projection(case, point, chosen) for chosen in [*([i] for i in moving), *together]]
+    projections = [_projection(report, point, chosen) for chosen in [*([i] for i in moving), *together]]
     tolerance = FIRST_ORDER if order == 1 else HIGHER_ORDER
     proved: set[int] = set()
     trouble = ""
@@ -104,7 +105,7 @@ def _check_order(case: Case, function: Function, order: int) -> None:
         if not verdict.agrees:
             p = _doubted(point, p)
             verdict = _judged(point, p, tolerance)
-        unsaid = verdict.trouble if verdict.agrees else _fail(case, point, p, order, tolerance, verdict)
+        unsaid = verdict.trouble if verdict.agrees else _fail(report, point, p, order, tolerance, verdict)
         if unsaid:
             trouble = unsaid
         else:
@@ -117,19 +118,19 @@ def _check_order(case: Case, function: Function, order: int) -> None:
         )
 
 
-def _projection(case: Case, point: Point, chosen: Sequence[int]) -> Projection:
+def _projection(report: Report, point: Point, chosen: Sequence[int]) -> Projection:
     """Random weights and a random direction along some variables, with the analytic gradients there.
 
     Weights are relative to the outputs' sizes, so that no output drowns in the rounding of another.
     """
-    weights = [dense(case.rng, y.shape) / peak for y, peak in zip(point.outputs, point.peaks, strict=True)]
+    weights = [dense(report.rng, y.shape) / peak for y, peak in zip(point.outputs, point.peaks, strict=True)]
     gradients = gradients_of(point.base, weights, point.base.leaves)
     for name, g in zip(point.function.names, gradients, strict=True):
         if g is not None and not np.isfinite(g).all():
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(g))[0])
+            index = peak(~np.isfinite(g))
             raise BadSubject(f"the gradient by {name} is {g[index]} at {index}")
     direction = [
-        size * dense(case.rng, a.shape) if i in chosen else None
+        size * dense(report.rng, a.shape) if i in chosen else None
         for i, (a, size) in enumerate(zip(point.at, point.sizes, strict=True))
     ]
     return Projection(direction, weights, gradients, [None] * len(gradients))
@@ -152,7 +153,7 @@ def _doubted(point: Point, p: Projection) -> Projection:
     return p._replace(doubts=doubts)
 
 
-def _fail(case: Case, point: Point, p: Projection, order: int, tolerance: float, found: Verdict) -> str:
+def _fail(report: Report, point: Point, p: Projection, order: int, tolerance: float, found: Verdict) -> str:
     """Raise `GradientWrong` for the element that is furthest off; or name the kink that elements lie on.
 
     Along a direction the bends of several kinks may cancel; of an element alone they don't.
@@ -167,10 +168,10 @@ def _fail(case: Case, point: Point, p: Projection, order: int, tolerance: float,
         q = _restricted(p, [place])
         verdict = _judged(point, q, tolerance)
         if not verdict.agrees:
-            raise _wrong(case, point, order, place, *_entry(point, q, verdict, tolerance))
+            raise _wrong(report, point, order, place, *_entry(point, q, verdict, tolerance))
         kink = kink or verdict.trouble
     if not kink:  # each is off by too little to tell, all together are not
-        raise _wrong(case, point, order, places[0], p, found, "⟨w, outputs⟩, w random,")
+        raise _wrong(report, point, order, places[0], p, found, "⟨w, outputs⟩, w random,")
     return kink
 
 
@@ -194,7 +195,7 @@ def _entry(point: Point, p: Projection, found: Verdict, tolerance: float) -> tup
 
 
 def _wrong(
-    case: Case, point: Point, order: int, place: tuple[int, int], p: Projection, verdict: Verdict, output: str
+    report: Report, point: Point, order: int, place: tuple[int, int], p: Projection, verdict: Verdict, output: str
 ) -> GradientWrong:
     i, j = place
     direction, gradient = p.direction[i], p.gradients[i]
@@ -207,7 +208,7 @@ def _wrong(
     else:
         analytic = float(gradient.flat[j])
         headline = f"the derivative of {output} by {element} is {analytic:.6g}, differences give {numeric:.6g}"
-        said = rule_facts(case.subject, point.base, i)
+        said = rule_facts(report.subject, point.base, i)
         said |= {"analytic": f"{analytic:.9g}", "numeric": f"{numeric:.9g} ± {error:.1g}"}
         said |= {"ratio": ratio(analytic, numeric)}
     return GradientWrong(headline, **said, order=order)

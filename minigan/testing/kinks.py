@@ -10,6 +10,7 @@ import numpy as np
 from minigan.autodiff import Tensor
 from minigan.autodiff.graph import Node, reachable
 from minigan.backends import HostArray, by_type
+from minigan.testing.cases import on_host
 
 Saved = Mapping[str, Any]
 Branches = list[tuple[str, list[HostArray]]]
@@ -49,15 +50,11 @@ def _masks(node: Node) -> Iterator[HostArray]:
     saved = node.saved or {}
     rule = SIDES.get(node.plan.op.name) if node.plan.op.own else None
     if rule is not None:
-        yield rule({name: _on_host(value) for name, value in saved.items()})
+        yield rule({name: on_host(value) for name, value in saved.items()})
     for value in saved.values():  # where's condition, pooling's index, any mask that a rule reads
         for a in value if isinstance(value, tuple) else (value,):
             if type(a) in by_type and a.dtype.kind in "biu":
-                yield _on_host(a)
-
-
-def _on_host(value: Any) -> Any:
-    return by_type[type(value)].to_host(value) if type(value) in by_type else value
+                yield on_host(a)
 
 
 def _chosen(s: Saved) -> HostArray:

@@ -15,16 +15,10 @@ from minigan.autodiff import Tensor, tensor
 from minigan.autodiff.graph import Node, reachable
 from minigan.backends import HostArray
 from minigan.errors import FreedGraph, GraphError, RuleError
-from minigan.testing.calls import Calls, Gradients, Run, combined, is_floats, repeated, subsets
-from minigan.testing.cases import name_of
+from minigan.testing.calls import Calls, Run, combined, repeated, subsets
+from minigan.testing.cases import is_floats
 from minigan.testing.culprits import bends, blamed, disagrees, no_fast_rules
-from minigan.testing.failures import LawBroken, program
-
-# What two ways to compute one gradient may differ by, relative to the largest of all its elements: in float64 a million
-# roundings, which sums in another order and some cancellation take; a wrong rule is off by more. Where a function goes
-# through float32, which rounds 5e8 times as coarsely, there is room for 1e5 roundings; signs and terms are still noticed.
-ROOM, COARSE_ROOM = 1e-9, 1e-2
-SMALL = 1e-3  # smaller gradients count as of this size, for they may be what a cancellation leaves; what arrives is ~1
+from minigan.testing.seal import same_bits
 
 
 def check_laws(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -61,7 +55,7 @@ def check_rules_agree(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_rules_agree(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(f, xs, rng) as calls:
+    with repeated(check_rules_agree, f, xs, rng) as calls:
         run = calls()
         arriving = calls.arriving(run)
         with no_fast_rules():
@@ -71,8 +65,8 @@ def check_rules_agree(f: Any, *xs: Any, rng: int = 0) -> None:
             try:
                 found = run.pull(arriving, traced)
             except RuleError as error:
-                raise _broken(f"raw = traced = fast rule: {error}", check_rules_agree, calls) from error
-            _same(law, check_rules_agree, calls, found, raw, lambda: blamed(run, arriving, disagrees))
+                raise calls.broken(f"raw = traced = fast rule: {error}") from error
+            calls.hold(law, found, raw, lambda: blamed(run, arriving, disagrees))
 
 
 def check_linear_in_gradient(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -88,7 +82,7 @@ def check_linear_in_gradient(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_linear_in_gradient(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(f, xs, rng) as calls:
+    with repeated(check_linear_in_gradient, f, xs, rng) as calls:
         run = calls()
         g, h = calls.arriving(run), calls.arriving(run)
         alone, other = run.pull(g), run.pull(h)
@@ -96,7 +90,7 @@ def check_linear_in_gradient(f: Any, *xs: Any, rng: int = 0) -> None:
             found = run.pull([np.asarray(a * u + b * v) for u, v in zip(g, h, strict=True)])
             law = f"linear in the gradient: pullback({a:g} g {b:+g} h) is not {a:g} pullback(g) {b:+g} pullback(h)"
             expected = combined(a, alone, b, other)
-            _same(law, check_linear_in_gradient, calls, found, expected, lambda: blamed(run, g, bends))
+            calls.hold(law, found, expected, lambda: blamed(run, g, bends))
 
 
 def check_fewer_gradients(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -112,7 +106,7 @@ def check_fewer_gradients(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_fewer_gradients(mg.ops.matmul, np.ones((2, 3)), np.ones((3, 4)))
     """
-    with repeated(f, xs, rng) as calls:
+    with repeated(check_fewer_gradients, f, xs, rng) as calls:
         run = calls()
         arriving = calls.arriving(run)
         every = run.pull(arriving)
@@ -120,16 +114,16 @@ def check_fewer_gradients(f: Any, *xs: Any, rng: int = 0) -> None:
             named = ", ".join(map(repr, some))
             part = {name: every[name] for name in some}
             law = f"fewer gradients change none: mg.grad by {named} alone gives another"
-            _same(law, check_fewer_gradients, calls, run.pull(arriving, wanted=some), part)
+            calls.hold(law, run.pull(arriving, wanted=some), part)
             fewer = calls(wanted=some)
             fewer.backward(arriving)
             law = f"fewer gradients change none: backward() gives another where only {named} require one"
-            _same(law, check_fewer_gradients, calls, fewer.left(), part)
+            calls.hold(law, fewer.left(), part)
             everything = dict(zip(calls.names, fewer.inputs, strict=True)) | calls.parameters
             unasked = [name for name in every if name not in some and everything[name].grad is not None]
             if unasked:
                 law = f"fewer gradients change none: {unasked[0]!r} has one though only {named} require one"
-                raise _broken(law, check_fewer_gradients, calls)
+                raise calls.broken(law)
 
 
 def check_fan_out(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -145,7 +139,7 @@ def check_fan_out(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_fan_out(mg.ops.mul, np.ones((2, 3)), np.ones((2, 3)))
     """
-    with repeated(f, xs, rng) as calls:
+    with repeated(check_fan_out, f, xs, rng) as calls:
         first = calls()
         second = calls(first.inputs)
         both = Run(first.variables, first.inputs, [*first.outputs, *second.outputs])
@@ -153,11 +147,11 @@ def check_fan_out(f: Any, *xs: Any, rng: int = 0) -> None:
         expected = combined(1.0, first.pull(g), 1.0, second.pull(h))
         for traced in (False, True):
             law = "fan-out adds up: two calls with the same tensors do not give the sum of their gradients"
-            _same(law, check_fan_out, calls, both.pull([*g, *h], traced), expected)
+            calls.hold(law, both.pull([*g, *h], traced), expected)
         first.backward(g)
         second.backward(h)
         law = "fan-out adds up: two backward() do not leave the sum of their gradients"
-        _same(law, check_fan_out, calls, first.left(), expected)
+        calls.hold(law, first.left(), expected)
         _check_returned(calls)
         _check_one_for_two(calls)
 
@@ -180,7 +174,7 @@ def _check_returned(calls: Calls) -> None:
     expected = {f"{n} * 1": s for n, s in sums.items()} | sums
     law = "fan-out adds up: an input that is returned beside the outputs does not receive both gradients"
     both = Run(asked, between, [*run.outputs, *used.values()])
-    _same(law, check_fan_out, calls, both.pull([*g, *k]), expected)
+    calls.hold(law, both.pull([*g, *k]), expected)
 
 
 def _check_one_for_two(calls: Calls) -> None:
@@ -201,7 +195,7 @@ def _check_one_for_two(calls: Calls) -> None:
             a, b = calls.names[i], calls.names[j]
             expected = parts | combined(1.0, {a: parts[a]}, 1.0, {a: parts.pop(b)})
             law = f"fan-out adds up: one tensor for both {a!r} and {b!r} does not receive the sum of both gradients"
-            _same(law, check_fan_out, calls, found, {n: expected[n] for n in found})
+            calls.hold(law, found, {n: expected[n] for n in found})
 
 
 def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -217,7 +211,7 @@ def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_no_graph_left(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(f, xs, rng) as calls, _no_collector():
+    with repeated(check_no_graph_left, f, xs, rng) as calls, _no_collector():
         constants = calls().saved()  # what one call saves and the next one too is no part of a graph
         for use in ("dropped", "backward()", "mg.grad", "mg.grad(create_graph=True)"):
             start = (tensor(0.0, requires_grad=True) * 1)._edge[0].number  # type: ignore[index]
@@ -228,7 +222,7 @@ def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
             if alive:
                 law = f"no graph left: after {use if use != 'dropped' else 'the outputs were dropped'}, {alive[0]} is alive"
                 why = "reference counting does not free it: something in f holds it, or it is part of a cycle"
-                raise _broken(law, check_no_graph_left, calls, alive=", ".join(alive), why=why)
+                raise calls.broken(law, alive=", ".join(alive), why=why)
 
 
 def _used(calls: Calls, use: str, constants: dict[int, Any]) -> list[tuple[str, Any]]:
@@ -247,13 +241,13 @@ def _used(calls: Calls, use: str, constants: dict[int, Any]) -> list[tuple[str, 
         total.backward()
         left = [n.plan.op.name for n in reachable([total._edge]) if n.saved is not None]
         if left:
-            raise _broken(f"no graph left: backward() keeps what {left[0]} saved", check_no_graph_left, calls)
+            raise calls.broken(f"no graph left: backward() keeps what {left[0]} saved")
         try:
             total.backward()
         except FreedGraph:
             return watched
         law = "no graph left: a second backward() without retain_graph is not refused"
-        raise _broken(law, check_no_graph_left, calls)
+        raise calls.broken(law)
     if use not in ("dropped", "backward()"):
         run.gradients(arriving, create_graph="create" in use, retain_graph=None)
     return watched
@@ -272,7 +266,7 @@ def check_results_kept(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_results_kept(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(f, xs, rng) as calls:
+    with repeated(check_results_kept, f, xs, rng) as calls:
         run = calls()
         arriving = [tensor(g) for g in calls.arriving(run)]
         shown = {f"input {n!r}": t for n, t in zip(calls.names, run.inputs, strict=True) if isinstance(t, Tensor)}
@@ -288,9 +282,9 @@ def check_results_kept(f: Any, *xs: Any, rng: int = 0) -> None:
         for g in first.values():
             g.assign_(np.nan)
         for what, g in _given(run, arriving).items():
-            if not _equal(g.numpy(), before[what]):
+            if not same_bits(g.numpy(), before[what]):
                 law = f"results are kept: {what} is another in a second pass, after the first was written into"
-                raise _broken(law, check_results_kept, calls)
+                raise calls.broken(law)
 
         for what, g in first.items():
             g.assign_(before[what])
@@ -298,8 +292,8 @@ def check_results_kept(f: Any, *xs: Any, rng: int = 0) -> None:
             later = calls(calls.leaves(xs=[np.asarray(np.flip(x) * 0.75) if is_floats(x) else x for x in calls.xs]))
             later.pull(calls.arriving(later))
         for what, t in held.items():
-            if not _equal(t.numpy(), before[what]):
-                raise _broken(f"results are kept: a later call overwrites {what}", check_results_kept, calls)
+            if not same_bits(t.numpy(), before[what]):
+                raise calls.broken(f"results are kept: a later call overwrites {what}")
 
         following = {f"output {i} of the next call": y for i, y in enumerate(calls().outputs)}
         held, before = held | following, before | {what: y.numpy().copy() for what, y in following.items()}
@@ -349,51 +343,10 @@ def _write(
         if not must:
             return
         law = f"results are kept: {what} cannot be written into: {error}"
-        raise _broken(law, check_results_kept, calls) from error
-    if must and not _equal(t.numpy(), marks):
-        raise _broken(f"results are kept: elements of {what} share their memory", check_results_kept, calls)
+        raise calls.broken(law) from error
+    if must and not same_bits(t.numpy(), marks):
+        raise calls.broken(f"results are kept: elements of {what} share their memory")
     for other, o in held.items():
-        if other != what and not _equal(o.numpy(), before[other]):
-            raise _broken(f"results are kept: writing into {what} changes {other}", check_results_kept, calls)
+        if other != what and not same_bits(o.numpy(), before[other]):
+            raise calls.broken(f"results are kept: writing into {what} changes {other}")
     t.assign_(before[what])
-
-
-# -- comparisons and messages ----------------------------------------------------------------------------------------------
-
-
-def _equal(a: HostArray, b: HostArray) -> bool:
-    return a.shape == b.shape and a.tobytes() == b.tobytes()
-
-
-def _same(
-    law: str,
-    check: Callable[..., None],
-    calls: Calls,
-    found: Gradients,
-    expected: Gradients,
-    blame: Callable[[], dict[str, str]] = dict,
-) -> None:
-    """Fail unless two sets of gradients are equal but for rounding; none counts as zeros."""
-    sizes = [float(np.max(np.abs(e), initial=0.0)) for e in expected.values() if e is not None]
-    room = (COARSE_ROOM if calls.coarse else ROOM) * max([SMALL, *filter(np.isfinite, sizes)])
-    for name, e in expected.items():
-        g = found[name]
-        if g is None and e is None:
-            continue
-        g, e = (np.zeros_like(other) if a is None else a for a, other in ((g, e), (e, g)))
-        with np.errstate(invalid="ignore"):
-            distance = np.abs(g - e)
-            wrong = ~((distance <= room) | (g == e) | (np.isnan(g) & np.isnan(e)))
-        if np.any(wrong):
-            distance = np.where(wrong, np.nan_to_num(distance, nan=np.inf), -1.0)
-            index = tuple(int(i) for i in np.unravel_index(np.argmax(distance), g.shape))
-            got, wanted = float(g[index]), float(e[index])
-            facts = blame() | {"gradient_by": f"{name}{list(index)}" if index else name}
-            ratio = f"{got / wanted:.6g}" if wanted else "-"
-            raise _broken(law, check, calls, **facts, found=got, expected=wanted, ratio=ratio)
-
-
-def _broken(law: str, check: Callable[..., None], calls: Calls, **facts: Any) -> LawBroken:
-    """The error, with what every message shows."""
-    repro = program(check.__name__, calls.f, calls.xs, **({"rng": calls.seed} if calls.seed else {}))
-    return LawBroken(law, repro, subject=name_of(calls.f), **facts, inputs=calls.geometry, seed=calls.seed)

@@ -12,12 +12,12 @@ import numpy as np
 
 from minigan.autodiff import Op
 from minigan.autodiff.graph import reachable
-from minigan.backends import HostArray, by_type
+from minigan.backends import HostArray
 from minigan.nn.module import Buffer, Module
 from minigan.testing import behaviour, changes, gradients, inference, laws, state
 from minigan.testing.calls import Run
-from minigan.testing.cases import forward, leaves, name_of, spoken
-from minigan.testing.failures import BadSubject, CheckFailed, UnexpectedPass, literal, written
+from minigan.testing.cases import forward, leaves, name_of, on_host, peak, placed, spoken
+from minigan.testing.failures import BadSubject, CheckFailed, UnexpectedPass, program
 from minigan.testing.layer_inputs import at_points, explore, is_strategy
 from minigan.testing.seal import module_of, parameters_of, state_of, untouched
 
@@ -69,7 +69,7 @@ class Subject:
             counts = [t._version[0] for t in state]
             saved = Run({}, [], list(forward(self.f, leaves(self.xs)))).saved().values()
             written = [t for t, n in zip(state, counts, strict=True) if t.dtype.kind == "f" and t._version[0] != n]
-            read = {by_type[type(a)].to_host(a).tobytes() for _, a in saved}
+            read = {on_host(a).tobytes() for _, a in saved}
             return any(t.numpy().tobytes() in read for t in written)
 
 
@@ -291,10 +291,9 @@ def _computed(f: Any, xs: Sequence[HostArray], rng: int) -> tuple[Any, ...]:
     if all(np.all(np.isfinite(x)) for x in xs):
         for i, y in enumerate(values):
             if not np.all(np.isfinite(y)):
-                index = tuple(int(k) for k in np.argwhere(~np.isfinite(y))[0])
-                place = f"output {i}{list(index)}" if index else f"output {i}"
+                index = peak(~np.isfinite(y))
                 headline = f"{name_of(f)} gives {y[index]} for finite inputs"
-                raise BadSubject(headline, where=place, inputs=_geometry(xs), seed=rng)
+                raise BadSubject(headline, where=placed(f"output {i}", index), inputs=_geometry(xs), seed=rng)
     nodes = reachable([y._edge for y in outputs])
     ops = [(node.plan.op.name, [type(route) is tuple for route in node.routes]) for node in nodes]
     kept = {key: a.tobytes() for key, a in state_of(f).items()}
@@ -303,18 +302,10 @@ def _computed(f: Any, xs: Sequence[HostArray], rng: int) -> tuple[Any, ...]:
 
 def _repro(name: str, factory: Any, xs: Sequence[HostArray], rng: int, training: bool | None) -> str:
     """A program that makes the layer, and runs the check that failed."""
-    check = "check_grads" if name == "check_second_order" else name
-    imports = {"import numpy as np", "import minigan as mg", f"from minigan.testing import {check}"}
-    definition, made = written(factory, imports)
-    options = {"order": 2} if name == "check_second_order" else {}
-    options |= {"rng": rng} if rng else {}
-    lines = [*sorted(imports, key=lambda line: (line.startswith("from"), line)), "", *definition]
-    if name not in _OF_FACTORIES:
-        lines += [f"mg.seed({rng})", f"layer = {made}(){'' if training else '.eval()'}"]
-    lines += [f"x{i} = {literal(x)}" for i, x in enumerate(xs)]
-    arguments = [made if name in _OF_FACTORIES else "layer", *(f"x{i}" for i in range(len(xs)))]
-    arguments += [f"{k}={v!r}" for k, v in options.items()]
-    return "\n".join([*lines, f"{check}({', '.join(arguments)})", ""])
+    if name in _OF_FACTORIES:
+        return program(name, factory, xs, rng=rng)
+    check, order = ("check_grads", 2) if name == "check_second_order" else (name, None)
+    return program(check, factory, xs, rng, f"(){'' if training else '.eval()'}", order=order, rng=rng)
 
 
 def _geometry(xs: Sequence[HostArray]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigan.autodiff import Tensor
 from minigan.backends import HostArray
-from minigan.testing.cases import spoken
+from minigan.testing.cases import on_host, spoken
 from minigan.testing.failures import BadSubject, OnKink
 
 SEEDS = 5  # points to try where differences say nothing, as on a kink, which random values hit almost never
@@ -44,7 +44,7 @@ def _drawn(input: Any, rng: np.random.Generator) -> list[HostArray]:
         if _is_shape(part):
             xs.append(_values(part, rng))
         elif isinstance(part, (np.ndarray, Tensor)):
-            xs.append(np.array(part.numpy() if isinstance(part, Tensor) else part))
+            xs.append(np.array(on_host(part)))
         else:
             raise _no_input(input)
     return xs

@@ -14,11 +14,12 @@ from minigan.autodiff.graph import Node, reachable
 from minigan.backends import HostArray
 from minigan.errors import MissingGradient, RuleError
 from minigan.nn.module import Module
+from minigan.testing.cases import placed
 from minigan.testing.failures import BadSubject, CheckFailed, NotLinear, program
-from minigan.testing.subjects import Evaluation, Subject
+from minigan.testing.subjects import Evaluation, Primal
 
 
-class Case:
+class Report:
     """What is checked, and what its failures say about it."""
 
     def __init__(
@@ -27,7 +28,7 @@ class Case:
         self.check, self.f, self.xs, self.options = check, f, xs, options
         self.seed = int(rng.integers(2**31)) if isinstance(rng, np.random.Generator) else rng
         self.rng = np.random.default_rng(self.seed)
-        self.subject = Subject(f, xs, self.seed)
+        self.subject = Primal(f, xs, self.seed)
 
     def facts(self) -> dict[str, str]:
         """The geometry and the seed."""
@@ -55,9 +56,8 @@ class Case:
 
     def _complete(self, error: CheckFailed) -> CheckFailed:
         check = "check_linear" if isinstance(error, NotLinear) else self.check
-        options = self.options | ({"rng": self.seed} if self.seed else {})
         named = {"check": self.check} if isinstance(error, BadSubject) else {}
-        repro = program(check, self.f, self.xs, **options)
+        repro = program(check, self.f, self.xs, **self.options, rng=self.seed)
         return type(error)(error.headline, repro, **named, **error.facts, **self.facts())
 
     def finite(self, evaluation: Evaluation) -> list[HostArray]:
@@ -81,7 +81,7 @@ def ratio(a: float, b: float) -> str:
 
 def named(name: str, place: int, shape: tuple[int, ...]) -> str:
     """An element by its variable's name and its index, from its place in C order."""
-    return name + (str([int(k) for k in np.unravel_index(place, shape)]) if shape else "")
+    return placed(name, tuple(int(k) for k in np.unravel_index(place, shape)))
 
 
 def why(e: Evaluation, variable: int, weights: Sequence[HostArray]) -> dict[str, str]:
@@ -93,7 +93,7 @@ def why(e: Evaluation, variable: int, weights: Sequence[HostArray]) -> dict[str,
     return {}
 
 
-def rule_facts(subject: Subject, e: Evaluation, variable: int) -> dict[str, str]:
+def rule_facts(subject: Primal, e: Evaluation, variable: int) -> dict[str, str]:
     """The rule, where the function is one call of an op; the ops that the derivative comes through, where there are others."""
     calls = reachable([t._edge for t in e.roots[: len(subject.outputs)]])
     nodes = reachable([t._edge for t in e.outputs])

@@ -65,11 +65,17 @@ def _closed_over(function: Any) -> Iterator[Any]:
 
 
 class Snapshot:
-    """What a call may change in a subject, as it is now."""
+    """What a call may change in a subject, as it is now.
+
+    Attributes:
+        state: parameters and buffers of the modules that it is or holds.
+    """
 
     def __init__(self, f: Any) -> None:
         found = [v for _, v in held(f)]
-        self._attributes = [(v, dict(vars(v))) for v in found if isinstance(v, Module)]
+        modules = [v for v in found if isinstance(v, Module)]
+        self.state = list({id(t): t for m in modules for _, t in m.named_state()}.values())
+        self._attributes = [(m, dict(vars(m))) for m in modules]
         self._containers = [(v, v.copy()) for v in found if isinstance(v, (list, dict))]
         self._arrays = [(v, v.copy()) for v in found if isinstance(v, np.ndarray) and v.flags.writeable]
         leaves = [v for v in found if isinstance(v, Tensor) and v.is_leaf]
@@ -102,6 +108,18 @@ class Snapshot:
         for array, values in self._arrays:
             array[...] = values
         self.rewind()
+
+    def restart(self, seed: int, everything: bool = False) -> None:
+        """Put back what `rewind` does, or everything, and begin with a seed and with parameters and buffers in float64.
+
+        These get memory of their own each time, so that graphs from before stay good.
+        """
+        (self.restore if everything else self.rewind)()
+        reseed(seed)
+        for t in self.state:
+            values = t.numpy()
+            wide = values.astype(np.float64) if values.dtype.kind == "f" else values
+            t.data, t._version, t.grad = t._home.from_host(wide), [0, None], None
 
 
 def generators_of(f: Any) -> list[np.random.Generator]:

@@ -11,10 +11,10 @@ import numpy as np
 
 from minigan import backends
 from minigan.autodiff import Op, Tensor, grad, tensor
-from minigan.autodiff.trace import recording
-from minigan.backends import HostArray, random
+from minigan.backends import HostArray
 from minigan.nn.module import Module
-from minigan.testing.failures import BadSubject
+from minigan.testing.cases import forward, is_floats, on_host
+from minigan.testing.seal import untouched
 
 
 class Evaluation(NamedTuple):
@@ -45,7 +45,7 @@ class Function(Protocol):
     def __call__(self, values: Sequence[HostArray]) -> Evaluation: ...
 
 
-class Subject:
+class Primal:
     """A user's function as a function of its float inputs, and of its parameters if it is a layer.
 
     It is called inside ``with subject.sealed()``; afterwards everything that the function holds is as it was.
@@ -60,7 +60,7 @@ class Subject:
     """
 
     def __init__(self, f: Any, xs: Sequence[Any], seed: int) -> None:
-        self.f, self.seed, self.xs = f, seed, [_on_host(x) for x in xs]
+        self.f, self.seed, self.xs = f, seed, [on_host(x) for x in xs]
         self.names: list[str] = []
         self.at: list[HostArray] = []
         self.outputs: list[str] = []
@@ -69,12 +69,10 @@ class Subject:
         for name, x in zip(names, self.xs, strict=True):
             parts = [(f"{name}[{i}]", a) for i, a in enumerate(x)] if isinstance(x, tuple) else [(name, x)]
             for part, a in parts:
-                if _is_floats(a):
+                if is_floats(a):
                     self.names.append(part)
                     self.at.append(a.astype(np.float64))
         self._inputs = len(self.names)
-        held = _held(f)
-        self._modules = list({id(m): m for h in held if isinstance(h, Module) for m in h.modules()}.values())
         named = dict(f.named_parameters()) if isinstance(f, Module) else {}
         self._parameters = list(named.values())
         self.names += named
@@ -84,39 +82,12 @@ class Subject:
     @contextmanager
     def sealed(self) -> Iterator[None]:
         """A block in which calls start from the state of its beginning, to which everything returns at its end."""
-        default = random.generator()
-        state = {id(t): t for m in self._modules for _, t in m.named_state()}.values()
-        before = [(t, t.data, t._version, t.grad, t.requires_grad) for t in state]
-        attributes = [(m, dict(vars(m))) for m in self._modules]
-        found = [*_held(self.f), *(v for _, values in attributes for v in values.values())]
-        generators = [(g, g.bit_generator.state) for g in found if isinstance(g, np.random.Generator)]
-        start = [(t, t.numpy().astype(np.float64) if _is_floats(t.numpy()) else t.numpy().copy()) for t in state]
-
-        def rewind() -> None:
-            for m, values in attributes:
-                vars(m).clear()
-                vars(m).update(values)
-            for g, s in generators:
-                g.bit_generator.state = s
-
-        def begin() -> None:
-            rewind()
-            random.seed(self.seed)
-            for t, values in start:
-                t.data, t._version = backends.to_array(values, home=t._home), [0, None]
-
-        self._begin = begin
-        try:
+        with untouched(self.f) as self._before:
             yield
-        finally:
-            rewind()
-            random._default = default
-            for t, data, version, gradient, tracked in before:
-                t.data, t._version, t.grad, t.requires_grad = data, version, gradient, tracked
 
     def __call__(self, values: Sequence[HostArray]) -> Evaluation:
         """Call the function; its outputs get their names from the first call."""
-        self._begin()
+        self._before.restart(self.seed, everything=True)
         leaves = [tensor(v, requires_grad=True) for v in values[: self._inputs]]
         for p, v in zip(self._parameters, values[self._inputs :], strict=True):
             p.data, p.requires_grad = backends.to_array(v, home=p._home), True
@@ -125,11 +96,9 @@ class Subject:
         def given(x: Any) -> Any:
             if isinstance(x, tuple):
                 return tuple(map(given, x))
-            return next(inputs) if _is_floats(x) else tensor(x) if isinstance(x, np.ndarray) else x
+            return next(inputs) if is_floats(x) else tensor(x) if isinstance(x, np.ndarray) else x
 
-        with recording(True):
-            results = _flat(self.f(*map(given, self.xs)))
-        outputs = [y for y in results if y.dtype.kind == "f"]
+        outputs = [y for y in forward(self.f, [given(x) for x in self.xs]) if y.dtype.kind == "f"]
         own = self.f.outputs if isinstance(self.f, Op) else ()
         self.outputs = list(own) if len(own) == len(outputs) else [f"y{i}" for i in range(len(outputs))]
         return Evaluation([*leaves, *self._parameters], outputs, outputs)
@@ -187,31 +156,3 @@ def _described(names: Iterable[str], values: Iterable[Any]) -> Iterator[str]:
             yield from _described([f"{name}[{i}]" for i in range(len(x))], x)
         else:
             yield f"{name} {x.shape} {x.dtype}" if isinstance(x, np.ndarray) else f"{name} {x!r}"
-
-
-def _held(f: Any) -> list[Any]:
-    """What a function carries with it: itself, what it is bound to, and what it closes over."""
-    if isinstance(f, functools.partial):
-        return [*_held(f.func), *f.args, *f.keywords.values()]
-    cells = getattr(f, "__closure__", None) or ()
-    return [f, getattr(f, "__self__", None), *(c.cell_contents for c in cells)]
-
-
-def _on_host(x: Any) -> Any:
-    if isinstance(x, (tuple, list)) and any(isinstance(a, (Tensor, np.ndarray)) for a in x):
-        return tuple(map(_on_host, x))
-    if isinstance(x, Tensor):
-        return x.numpy()
-    return np.asarray(x) if isinstance(x, (np.ndarray, list)) else x
-
-
-def _is_floats(a: Any) -> bool:
-    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
-
-
-def _flat(result: Any) -> list[Tensor]:
-    if isinstance(result, (tuple, list)):
-        return [t for r in result for t in _flat(r)]
-    if not isinstance(result, Tensor):
-        raise BadSubject(f"it returned {type(result).__name__}; a Tensor or a tuple of Tensors is expected")
-    return [result]
