@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
@@ -13,7 +12,7 @@ from minigan import backends
 from minigan.autodiff import Op, Tensor, grad, tensor
 from minigan.backends import HostArray
 from minigan.nn.module import Module
-from minigan.testing.cases import forward, is_floats, on_host
+from minigan.testing.cases import forward, input_names, is_floats, on_host
 from minigan.testing.seal import untouched
 
 
@@ -141,13 +140,6 @@ class Gradient:
 def dense(rng: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
     """Numbers of both signs, none of them small, so that nothing is hidden where they are weights."""
     return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice((-1.0, 1.0), shape))
-
-
-def input_names(f: Any, count: int) -> list[str]:
-    """The names of an op's inputs; x0, x1, ... for other functions."""
-    while isinstance(f, functools.partial):
-        f = f.func
-    return list(f.inputs[:count]) if isinstance(f, Op) else [f"x{i}" for i in range(count)]
 
 
 def _described(names: Iterable[str], values: Iterable[Any]) -> Iterator[str]:

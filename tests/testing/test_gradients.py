@@ -279,18 +279,18 @@ def test_a_wrong_parameter_is_named_by_its_key():
     with pytest.raises(GradientWrong) as caught:
         check_grads(net, normal(4, 2))
     assert " by 1.factor[" in caught.value.headline
-    assert caught.value.facts["inputs"] == "x0 (4, 2) float64, 1.factor (2,) float32"
+    assert caught.value.facts["inputs"] == "x (4, 2) float64, 1.factor (2,) float32"
     assert caught.value.facts["layer"] == "Sequential( (0): Tanh() (1): Scale() )"
 
 
 def test_a_small_gradient_is_not_hidden_behind_a_large_one():
     check_grads(lambda a, b: 1e9 * a + F.exp(b), normal(3), normal(3))
-    with pytest.raises(GradientWrong, match=r"by x1\["):
+    with pytest.raises(GradientWrong, match=r"by b\["):
         check_grads(lambda a, b: (1e9 * a, off_by_a_little(b)), normal(3), normal(3))
 
 
 def test_a_gradient_that_does_not_arrive_is_said_with_its_reason():
-    with pytest.raises(GradientWrong, match=r"no gradient arrives at x1(.|\n)*detach\(\)"):
+    with pytest.raises(GradientWrong, match=r"no gradient arrives at y(.|\n)*detach\(\)"):
         check_grads(lambda x, y: x * y.detach(), normal(3), normal(3))
 
 
@@ -363,7 +363,7 @@ def test_bugs_are_found_close_to_a_kink():
 
 
 def test_a_variable_that_is_proved_by_none_of_the_directions_does_not_pass():
-    with pytest.raises(OnKink, match="about x0: "):
+    with pytest.raises(OnKink, match="about a: "):
         check_grads(lambda a, b: F.relu(a) + b, np.array([0.0, 1.0]), normal(2))
 
 

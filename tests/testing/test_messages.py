@@ -63,7 +63,7 @@ check_grads: the derivative of y0[1, 1] by 1.factor[1] is 0.25, differences give
   numeric   -0.761594156 ± <error>
   ratio     -0.3282588
   order     1
-  inputs    x0 (2, 2) float64, 1.factor (2,) float32
+  inputs    x (2, 2) float64, 1.factor (2,) float32
   layer     Sequential( (0): Tanh() (1): Scale() )
   seed      rng=0
   repro:
