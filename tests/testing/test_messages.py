@@ -154,7 +154,9 @@ def test_a_repro_fails_in_the_same_way_elsewhere(name, tmp_path):
     error = failure(check, *arguments, **options)
     file = tmp_path / "repro.py"
     file.write_text(error.repro)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(mg.__file__).parents[1])])
+    }
     run = subprocess.run([sys.executable, file], capture_output=True, text=True, env=environment, cwd=tmp_path)
     said = run.stderr[run.stderr.index(f"minigan.testing.failures.{type(error).__name__}: ") :]
     if not name.endswith("shape"):  # which names the line of the call
