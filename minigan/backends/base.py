@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,7 +25,7 @@ class Backend(PlainKernels):
         array_type: the class of its arrays.
     """
 
-    def __init__(self, name: str, module: ModuleType, array_type: type) -> None:
+    def __init__(self, name: str, module: Any, array_type: type) -> None:
         self.name = name
         self.module = module
         self.array_type = array_type

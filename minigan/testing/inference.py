@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,8 @@ def check_shape_inference(
     shapes: Shapes = [y.shape for y in plain.outputs]
     if output is not None:
         several = any(isinstance(s, (tuple, list)) for s in output)
-        stated = [tuple(s) for s in output] if several else [tuple(output)]  # type: ignore[arg-type]
+        given: Sequence[Any] = output if several else [output]
+        stated = [tuple(s) for s in given]
         _hold_shapes(case, "the output has another shape than stated", shapes, stated, "got", "stated")
     for name, v in variables_of(f, leaves(case.xs)).items():
         if plain.gradients[name].shape != v.shape:
@@ -155,6 +157,10 @@ def _hold_empty_batch(case: Case, shapes: Shapes) -> None:
             case.fail(f"an empty batch gives a gradient of {name} that is not zero", gradient=g.reshape(-1)[:4])
 
 
+def _always(margin: float, _: HostArray) -> float:
+    return margin
+
+
 def check_dtype(f: Any, *xs: Any, rng: int = 0) -> None:
     """Check that float32 gives float32 and float64 gives float64: outputs, gradients, and a layer's state.
 
@@ -188,7 +194,7 @@ def check_dtype(f: Any, *xs: Any, rng: int = 0) -> None:
         if e.dtype.kind == "f" and a.dtype.kind == "f":
             margin = 1024 * eps * max(1.0, largest(e)) + 64 * max(largest(m.values[where] - e) for m in moved)
             headline, labels = "the float32 result is not the float64 one", ("float32", "float64")
-            single.hold_array(where, a.astype("float64"), e, headline, labels, lambda e, m=margin: m)  # type: ignore[misc]
+            single.hold_array(where, a.astype("float64"), e, headline, labels, partial(_always, margin))
         elif a.dtype != e.dtype:
             single.fail(f"{where} is of {a.dtype} for float32 and of {e.dtype} for float64")
 

@@ -214,9 +214,9 @@ def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
     with repeated(check_no_graph_left, f, xs, rng) as calls, _no_collector():
         constants = calls().saved()  # what one call saves and the next one too is no part of a graph
         for use in ("dropped", "backward()", "mg.grad", "mg.grad(create_graph=True)"):
-            start = (tensor(0.0, requires_grad=True) * 1)._edge[0].number  # type: ignore[index]
+            (newest,) = reachable([(tensor(0.0, requires_grad=True) * 1)._edge])
             watched = _used(calls, use, constants)
-            nodes = [n for n in gc.get_objects() if type(n) is Node and n.number > start]
+            nodes = [n for n in gc.get_objects() if type(n) is Node and n.number > newest.number]
             arrays = [f"{what} of shape {a.shape}" for what, ref in watched if (a := ref()) is not None]
             alive = [*{f"the node of {n.plan.op.name}" for n in nodes}, *arrays]
             if alive:

@@ -6,18 +6,19 @@ It imports without CUDA, so a machine without a GPU does.
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import cupy
 
 UFUNC = ["out", "dtype"]  # keywords of every element-wise function
 
 
-def parameters(function: object) -> list[str] | None:
+def parameters(function: Any) -> list[str] | None:
     """Names of the parameters, with ``*`` or ``**`` before those that take the rest; None where CuPy does not tell."""
     if isinstance(function, cupy.ufunc):
         return [*(f"x{i}" for i in range(function.nin)), *UFUNC]
     try:
-        return [str(p).split("=")[0] for p in inspect.signature(function).parameters.values()]  # type: ignore[arg-type]
+        return [str(p).split("=")[0] for p in inspect.signature(function).parameters.values()]
     except (TypeError, ValueError):
         return None
 

@@ -205,7 +205,7 @@ class StrictBackend(DeviceBackend):
     """
 
     def __init__(self) -> None:
-        super().__init__("strict", _Functions(), StrictArray)  # type: ignore[arg-type]
+        super().__init__("strict", _Functions(), StrictArray)
         self.launches = self.host_reads = 0
 
     def from_host(self, array: HostArray) -> Any:
