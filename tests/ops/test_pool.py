@@ -80,6 +80,8 @@ def test_planes_that_hold_only_the_least_value(dtype):
     y = mg.ops.max_pool2d(x, 2, 2, 1)
     assert y.numpy().dtype == dtype
     assert (y.numpy() == least).all()
+    index = mg.ops.pool_argmax(x, kernel_size=(2, 2), stride=(2, 2), padding=(1, 1))
+    assert index.numpy()[0, 0].tolist() == [[0, 1], [3, 4]]  # the first real pixel of each window, or the nearest to it
 
 
 def test_whole_pixels_average_to_fractions():
