@@ -32,7 +32,7 @@ mutants: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)python tests/mutants/layers.py
 
 bench: $(ROOT).venv/installed-bench
-	cd $(ROOT) && $(BIN)python tests/benchmarks/compare.py
+	cd $(ROOT) && $(BIN)minigan bench
 
 docs: $(ROOT).venv/installed-docs
 	$(BIN)python -m sphinx -W --keep-going -q -d $(ROOT)docs/_build/doctrees $(ROOT)docs $(ROOT)docs/_build/html

@@ -1,7 +1,7 @@
-"""The command line: ``minigan train | sample | eval``.
+"""The command line: ``minigan train | sample | eval | bench``.
 
-Exit codes: 0 done; 1 the work failed (a loss that diverged, a check that was not met); 2 a mistake in what was asked;
-130 stopped with Ctrl-C.
+Exit codes: 0 done; 1 the work failed (a loss that diverged, a check that was not met, a side of the bench that died);
+2 a mistake in what was asked; 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
-from minigan import __version__, gan
+from minigan import __version__, backends, gan
 from minigan.errors import BackendError, RunError, TrainingFailed
 from minigan.gan import files, pictures
 
@@ -27,7 +28,10 @@ Config = tyro.extras.subcommand_type_from_defaults(
 @app.command
 def train(config: tyro.conf.OmitArgPrefixes[tyro.conf.OmitSubcommandPrefixes[Config]]) -> None:  # type: ignore[valid-type]
     """Train a GAN and leave samples, curves and the generator in a folder."""
-    trainer = gan.Trainer(config)
+    settings: gan.TrainConfig = config
+    if settings.threads is not None:
+        backends.set_threads(settings.threads)
+    trainer = gan.Trainer(settings)
     trainer.run()
     print(f"{trainer.steps} steps; samples.png, losses.png and generator.safetensors are in {trainer.out}")
 
@@ -84,6 +88,45 @@ def evaluate(run: tyro.conf.Positional[Path], n: int = 1000, seed: int = 0, min_
             f"only {shares[rarest]:.1%} of the samples are nearest to a {rarest}, asked for were {min_share:.1%}"
         )
     print(f"the rarest class is {rarest} with {shares[rarest]:.1%}")
+
+
+@app.command
+def bench(
+    only: str | None = None,
+    threads: int | None = None,
+    batch_size: int | None = None,
+    backend: Literal["numpy", "cupy"] = "numpy",
+    json: bool = False,
+    as_is: bool = False,
+    scaling: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Measure minigan's steps on this machine, beside PyTorch's where it is installed.
+
+    Args:
+        only: one network instead of all: dcgan28, mlp, wgan-gp28, dcgan64 or tanh.
+        threads: of each side; 2 if not given, or fewer where the machine has fewer.
+        batch_size: samples a step; each network's own if not given.
+        backend: numpy for the CPU, cupy for a GPU.
+        json: print one JSON document instead of text.
+        as_is: keep settings of the environment that hold libraries back from the processor's own instructions.
+        scaling: time and memory against batch, width and image side instead, as tables in Markdown.
+        out: a file for those tables.
+    """
+    from minigan.bench import run
+    from minigan.bench.compare import Options
+
+    if scaling and (only or batch_size):
+        raise RunError("--scaling measures networks and batches of its own; leave out --only and --batch-size")
+    if out and not scaling:
+        raise RunError("--out is for the tables of --scaling; add that, or send the text to a file with >")
+    options = Options(threads, batch_size, backend, as_is)
+    try:
+        well = run.scale(out, options, json) if scaling else run.bench(only, options, json)
+    except KeyboardInterrupt:
+        print("minigan: stopped; the workers of the bench are gone", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0 if well else 1)
 
 
 def main() -> None:

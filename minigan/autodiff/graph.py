@@ -72,15 +72,19 @@ class Node:
 class Raw:
     """How a walk computes when nothing is traced: on raw arrays, adding in place into what is its own."""
 
-    data = staticmethod(lambda gradient: gradient)
+    values = staticmethod(Node.values)
 
-    def values(self, node: Node) -> dict[str, Any]:
-        return node.values()
+    def __init__(self) -> None:
+        self._ways: dict[Rule, tuple[Backend, Any, Any]] = {}  # a backend's ops and fast rule, looked up once a walk
 
     def call(self, node: Node, rule: Rule, arguments: tuple[Any, ...]) -> Any:
-        fast = node.xp.fast_rules.get(rule.key) if rule.key else None
+        way = self._ways.get(rule)
+        if way is None or way[0] is not node.xp:
+            fast = node.xp.fast_rules.get(rule.key) if rule.key else None
+            way = self._ways[rule] = node.xp, raw_ops(node.xp), fast
+        _, ops, fast = way
         result = None if fast is None else fast(node.xp, *arguments)
-        return rule.function(raw_ops(node.xp), *arguments) if result is None else result
+        return rule.function(ops, *arguments) if result is None else result
 
     def settled(self, gradient: Any, node: Node) -> Any:
         return gradient if type(gradient) in by_type else node.xp.asarray(gradient)
@@ -100,8 +104,6 @@ class Raw:
 
 class Traced:
     """How a walk computes when its result is to be differentiated again: on Tensors, recording every step."""
-
-    data = staticmethod(lambda gradient: gradient.data)
 
     def values(self, node: Node) -> dict[str, Any]:
         """The saved arrays as Tensors again: inputs hang where they hung, outputs on this node."""
@@ -146,12 +148,12 @@ def total(a: Any, b: Any) -> Any:
 
 def reachable(roots: Sequence[Any]) -> list[Node]:
     """Every node behind the edges `roots`, newest first."""
-    found: set[Node] = set()
+    found: dict[Node, None] = {}  # keeps the order: a chain is then sorted already
     stack = [edge[0] for edge in roots if type(edge) is tuple]
     while stack:
         node = stack.pop()
         if node not in found:
-            found.add(node)
+            found[node] = None
             for route in node.routes:
                 if type(route) is tuple and type(route[0]) is tuple:
                     stack.append(route[0][0])
@@ -199,7 +201,7 @@ def walk(
             live = []
             for i in positions:
                 route = node.routes[i]
-                if type(route) is tuple and _wanted(route[0], goals, needed):
+                if type(route) is tuple and (goals is None or _wanted(route[0], goals, needed)):
                     live.append(i)
             if live:
                 _apply(engine, arrived, node, rule, positions, live, rule.pick(values))
@@ -239,13 +241,12 @@ def _apply(
     try:
         result = engine.call(node, rule, arguments)
         if len(rule.inputs) == 1 and not node.plan.packed:
-            result = (result,)
+            results = [(live[0], _fitted(engine, node, live[0], result))]
         elif type(result) not in (tuple, list) or len(result) != len(positions):
             raise RuleError(f"it must return {len(positions)} gradients in a tuple, got {type(result).__name__}")
-        results = []
-        for i, gradient in zip(positions, result, strict=True):
-            if i in live:
-                results.append((i, _fitted(engine, node, i, gradient)))
+        else:
+            pairs = zip(positions, result, strict=True)
+            results = [(i, _fitted(engine, node, i, gradient)) for i, gradient in pairs if i in live]
     except GraphError:
         raise
     except Exception as error:
@@ -256,7 +257,7 @@ def _apply(
             f"{node.plan.op.name}.gradient({name}), for the call at {place(node.where)}: {error}"
         ) from error
     for i, gradient in results:
-        fresh = _is_fresh(engine, gradient, arguments, results)
+        fresh = _is_fresh(gradient, arguments, results)
         _send(engine, arrived, node.routes[i][0], gradient, fresh)
 
 
@@ -270,30 +271,37 @@ def _fitted(engine: Raw | Traced, node: Node, i: int, gradient: Any) -> Any:
         if not node.plan.op.broadcasts:
             raise RuleError(f"it returned shape {gradient.shape} for an input of shape {shape}; they must be the same")
         gradient = engine.sum_to(gradient, shape)
-    return gradient if gradient.dtype == dtype else gradient.astype(dtype)
+    return gradient if gradient.dtype is dtype or gradient.dtype == dtype else gradient.astype(dtype)
 
 
-def _is_fresh(engine: Raw | Traced, gradient: Any, arguments: tuple[Any, ...], results: list[tuple[int, Any]]) -> bool:
+def _is_fresh(gradient: Any, arguments: tuple[Any, ...], results: list[tuple[int, Any]]) -> bool:
     """Whether nobody else holds a rule's result: it is no argument's memory, no other result's, and not broadcast."""
-    array = engine.data(gradient)
+    array: Any = gradient.data if isinstance(gradient, Tensor) else gradient
     root = array if array.base is None else storage(array)
     for held in arguments:
-        for a in held if type(held) is tuple else (held,):
-            if isinstance(a, Tensor):
-                a = a.data
-            if a is root or (type(a) in by_type and a.base is not None and storage(a) is root):
+        if type(held) is type(array):  # nearly always: the quick way
+            if held is root or (held.base is not None and storage(held) is root):
                 return False
-    if len(results) > 1 and sum(storage(engine.data(g)) is root for _, g in results) > 1:
+        elif _sees(held, root):
+            return False
+    if len(results) > 1 and sum(_sees(g, root) for _, g in results) > 1:
         return False
     return array is root or (0 not in array.strides and getattr(array.flags, "writeable", True))
 
 
+def _sees(held: Any, root: Any) -> bool:
+    """Whether an argument of a rule, or one of a tuple of them, lies in the memory of `root`."""
+    if type(held) is tuple:
+        return any(_sees(a, root) for a in held)
+    array = held.data if isinstance(held, Tensor) else held
+    return array is root or (type(array) in by_type and array.base is not None and storage(array) is root)
+
+
 def _send(engine: Raw | Traced, arrived: dict[Any, list[Any]], edge: Any, gradient: Any, fresh: bool) -> None:
     """Add a gradient to what has arrived at an edge."""
-    entry = arrived.get(edge)
-    if entry is None:
-        arrived[edge] = [gradient, fresh]
-    else:
+    new = [gradient, fresh]
+    entry = arrived.setdefault(edge, new)
+    if entry is not new:
         entry[0], entry[1] = engine.add(entry[0], entry[1], gradient), True
 
 

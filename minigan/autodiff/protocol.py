@@ -227,11 +227,10 @@ class Op(Generic[Result]):
             node = self._node(xp, given, arrays, outputs, versions, served, attrs)
         else:
             cause = self._cause(given, mask, served)
-        tensors = []
-        for i, y in enumerate(outputs):
-            edge = None if node is None or y.dtype.kind != "f" else (node, i)
-            tensors.append(wrap(y, edge, versions[i], cause))
-        return tensors[0] if len(tensors) == 1 else tuple(tensors)
+        if len(outputs) == 1:
+            return wrap(y, (node, 0) if node is not None and y.dtype.kind == "f" else None, versions[0], cause)
+        edges = [(node, i) if node is not None and y.dtype.kind == "f" else None for i, y in enumerate(outputs)]
+        return tuple(wrap(y, edge, version, cause) for y, edge, version in zip(outputs, edges, versions, strict=True))
 
     def _node(
         self,
@@ -249,11 +248,10 @@ class Op(Generic[Result]):
         kept: list[tuple[str, Version, int]] = []
         for x, i in plan.inputs:
             saved[x] = tuple(arrays) if plan.packed else arrays[i]
-            for a in given if plan.packed else given[i : i + 1]:
-                if isinstance(a, Tensor):
-                    kept.append((x, a._version, a._version[0]))
-                elif plan.packed:
-                    kept.append((x, [0, None], 0))
+            if plan.packed:
+                kept += [(x, a._version, a._version[0]) if isinstance(a, Tensor) else (x, [0, None], 0) for a in given]
+            elif isinstance(a := given[i], Tensor):
+                kept.append((x, a._version, a._version[0]))
         for y, i in plan.outputs:
             saved[y] = outputs[i]
             kept.append((y, versions[i], versions[i][0]))

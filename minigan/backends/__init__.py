@@ -11,11 +11,12 @@ import numpy as np
 from minigan.backends.array import Array
 from minigan.backends.base import Backend, HostArray, storage
 from minigan.backends.numpy import NUMPY
+from minigan.backends.pool import set_threads, take_over, threads
 from minigan.errors import BackendError, DTypeError
 
 __all__ = [
-    "Array", "Backend", "HostArray", "SCALARS", "backend", "current", "get", "of", "register", "set_backend", "storage",
-    "to_array", "weak",
+    "Array", "Backend", "HostArray", "SCALARS", "backend", "current", "free_memory", "get", "of", "register", "set_backend",
+    "set_threads", "storage", "take_over", "threads", "to_array", "weak",
 ]  # fmt: skip
 
 SCALARS = (bool, int, float, np.generic)
@@ -86,6 +87,15 @@ def backend(name: str) -> Iterator[Backend]:
         yield _current
     finally:
         _current = before
+
+
+def free_memory() -> None:
+    """Give memory back to the system that is kept to be used again; what arrays hold stays.
+
+    >>> mg.backends.free_memory()
+    """
+    for made in set(_by_name.values()):
+        made.free_memory()
 
 
 def weak(value: Any) -> Any:

@@ -57,6 +57,9 @@ class Backend(PlainKernels):
         """`index` as this backend's arrays take it."""
         return index
 
+    def free_memory(self) -> None:
+        """Give memory back that is kept for later arrays."""
+
     def from_host(self, array: HostArray) -> Any:
         """Copy a NumPy array into this backend."""
         raise NotImplementedError

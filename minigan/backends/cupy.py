@@ -17,6 +17,9 @@ class CuPyBackend(DeviceBackend):
     def __init__(self, cupy: Any) -> None:
         super().__init__("cupy", cupy, cupy.ndarray)
 
+    def free_memory(self) -> None:
+        self.module.get_default_memory_pool().free_all_blocks()
+
     def from_host(self, array: HostArray) -> Any:
         return self.module.array(array)
 

@@ -1,26 +1,34 @@
-"""The NumPy backend: the plain kernels, and faster versions of those that dominate a GAN's step."""
+"""The NumPy backend: the hot kernels cut into parts for the threads, on inner loops in NumPy or compiled ones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 
+from minigan.backends import filtering, jit, passes, pool
 from minigan.backends.base import Backend, HostArray
-from minigan.backends.plain import channel_axes
+from minigan.backends.memory import MEMORY
 
-PATCH_BYTES = 4 << 20  # patches worked on at a time: little enough for the cache, enough for the products to run well
-BLOCK = 16_384  # elements of Adam's buffers worked on at a time: five float32 blocks fit a 512 KiB second-level cache
+PATCH_BYTES = 1 << 23  # patches that a thread works on at a time
+LARGE = 1 << 14  # elements from which on compiled loops are worth their start
+SHARE = 1 << 17  # elements that a thread should have at least; to wake it takes some 50 microseconds
+RUN = 32  # neighbouring numbers in a patch from which on compiled loops copy faster than NumPy
 
 Pair = tuple[int, int]
 
 
-class NumPyBackend(Backend):
+class NumPyBackend(filtering.MinimalFiltering, Backend):
     """Arrays in the host's memory."""
 
     def __init__(self) -> None:
         super().__init__("numpy", np, np.ndarray)
+        self.empty = MEMORY.empty
+
+    def free_memory(self) -> None:
+        MEMORY.clear()
 
     def from_host(self, array: HostArray) -> Any:
         return np.array(array)
@@ -28,120 +36,284 @@ class NumPyBackend(Backend):
     def to_host(self, array: Any) -> HostArray:
         return array
 
-    # Convolutions go through the batch a few images at a time, so that the memory of their patches, many times that of
-    # the images, is small and found again; docs/decisions/0002-blocked-convolution.md has the figures.
+    @cached_property
+    def compiled(self) -> Any:
+        """The loops for large arrays: compiled ones where there are any, else those in NumPy."""
+        return jit.load()
+
+    @property
+    def kernels(self) -> str:
+        """What the inner loops are made of: ``numpy``, or Numba with its version."""
+        if self.compiled is passes:
+            return "numpy"
+        import numba
+
+        return f"numba {numba.__version__}"
+
+    def loops(self, *arrays: Any) -> Any:
+        """The inner loops for such arrays."""
+        first = arrays[0]
+        known = first.dtype.char in "fd" and all(a.dtype == first.dtype for a in arrays)
+        return self.compiled if known and first.size >= LARGE else passes
+
+    # -- memory ----------------------------------------------------------------------------------------
+
+    def packed(self, x: Any) -> Any:
+        """x in C order, copied where it is not."""
+        if x.flags.c_contiguous:
+            return x
+        y = self.empty(x.shape, x.dtype)
+        if y.size < LARGE:
+            np.copyto(y, x)
+        else:
+            pool.run(lambda part: np.copyto(y[part], x[part]), len(x), SHARE * len(x) // x.size)
+        return y
+
+    def reshape(self, x: Any, shape: Any) -> Any:
+        """As NumPy's: a view where memory allows."""
+        try:
+            return np.reshape(x, shape, copy=False)
+        except ValueError:
+            return np.reshape(self.packed(x), shape)
+
+    def rows(self, x: Any) -> Any:
+        """(N, C) or (N, C, H, W) as (n, C) in C order, a view where memory allows."""
+        return self.packed(x if x.ndim == 2 else x.transpose(0, 2, 3, 1)).reshape(-1, x.shape[1])
+
+    # -- products --------------------------------------------------------------------------------------
+
+    def matmul(self, a: Any, b: Any) -> Any:
+        """As NumPy's; a large product of two matrices is cut along the longer side of its result."""
+        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != len(b) or len(a) * b.shape[1] < LARGE:
+            return np.matmul(a, b)
+        y = self.empty((len(a), b.shape[1]), np.result_type(a, b))
+        if len(b) == 1:  # every sum has one term; BLAS takes longer
+            return np.multiply(a, b, out=y)
+        if not pool.serving():
+            return np.matmul(a, b, out=y)
+        if len(a) >= b.shape[1]:
+            pool.run(lambda part: np.matmul(a[part], b, out=y[part]), len(a))
+        else:
+            pool.run(lambda part: np.matmul(a, b[:, part], out=y[:, part]), b.shape[1])
+        return y
+
+    # -- convolutions: in each thread a few images at a time, so that the memory of their patches, many times that of the
+    # images, is small and found again; docs/decisions/0002-blocked-convolution.md has the figures -----------------------
+
+    def patches(self, x: Any, kernel: Pair, small: Pair, *geometry: Pair) -> Any:
+        """As the plain kernel."""
+        images = self.nhwc(x)
+        windows = self.empty((len(x), *small, *kernel, x.shape[1]), x.dtype)
+        loops = self.loops(windows) if kernel[1] * x.shape[1] >= RUN else passes
+        loops.patches(images, windows, *geometry)
+        return windows
+
+    def fold(self, patches: Any, large: Pair, *geometry: Pair) -> Any:
+        """As the plain kernel."""
+        images = self.empty((len(patches), *large, patches.shape[-1]), patches.dtype)
+        loops = self.loops(patches) if patches.shape[4] * patches.shape[5] >= RUN else passes
+        loops.fold(self.packed(patches), images, *geometry)
+        return images.transpose(0, 3, 1, 2)
+
+    def _filters(self, weight: tuple[int, ...], x: Any, other: Any, *geometry: Any) -> bool:
+        """Whether minimal filtering serves. A large convolution is better off with minigan's threads, either way."""
+        if x.size >= LARGE:
+            pool.take_over()
+        return filtering.serves(weight, x, other, *geometry) and self.compiled is not passes
 
     def conv2d(self, x: Any, weight: Any, bias: Any, small: Pair, *geometry: Any) -> Any:
         """As the plain kernel, block by block."""
-        y = np.empty((len(x), *small, len(weight)), np.result_type(x, weight)).transpose(0, 3, 1, 2)
-        weight = _as_matrix(weight)
-        for block in _blocks(x, weight.shape[2:], small):
-            y[block] = super().conv2d(x[block], weight, bias, small, *geometry)
-        return y
+        if self._filters(weight.shape, x, weight, small, geometry):
+            return self.filtered_conv2d(x, weight, bias, small, geometry[1])
+        plain, matrix = super().conv2d, _as_matrix(weight)
+        y = self.empty((len(x), *small, len(weight)), np.result_type(x, weight))
+
+        def work(part: slice) -> None:
+            for block in _images(part, x, weight.shape[2:], small):
+                y[block] = plain(x[block], matrix, None, small, *geometry).transpose(0, 2, 3, 1)
+                if bias is not None:
+                    y[block] += bias
+
+        pool.run(work, len(x))
+        return y.transpose(0, 3, 1, 2)
 
     def conv2d_input_grad(self, dy: Any, weight: Any, large: Pair, *geometry: Any) -> Any:
         """As the plain kernel, block by block."""
+        if self._filters(weight.shape, dy, weight, dy.shape[2:], geometry):
+            return self.filtered_input_grad(dy, weight, large, geometry[1])
+        plain, matrix = super().conv2d_input_grad, _as_matrix(weight)
         channels = weight.shape[1] * geometry[-1]
-        x = np.empty((len(dy), *large, channels), np.result_type(dy, weight)).transpose(0, 3, 1, 2)
-        weight = _as_matrix(weight)
-        for block in _blocks(x, weight.shape[2:], dy.shape[2:]):
-            x[block] = super().conv2d_input_grad(dy[block], weight, large, *geometry)
+        x = self.empty((len(dy), *large, channels), np.result_type(dy, weight)).transpose(0, 3, 1, 2)
+
+        def work(part: slice) -> None:
+            for block in _images(part, x, weight.shape[2:], dy.shape[2:]):
+                x[block] = plain(dy[block], matrix, large, *geometry)
+
+        pool.run(work, len(dy))
         return x
 
     def conv2d_weight_grad(self, x: Any, dy: Any, kernel: Pair, *geometry: Any) -> Any:
-        """As the plain kernel, block by block."""
-        total: Any = None
-        for block in _blocks(x, kernel, dy.shape[2:]):
-            part = super().conv2d_weight_grad(x[block], dy[block], kernel, *geometry)
-            total = part if total is None else np.add(total, part, out=total)
-        return total
+        """As the plain kernel, block by block; each thread has a sum of its own."""
+        if self._filters((dy.shape[1], x.shape[1], *kernel), x, dy, dy.shape[2:], geometry):
+            return self.filtered_weight_grad(x, dy, geometry[1])
+        plain = super().conv2d_weight_grad
+
+        def work(part: slice) -> Any:
+            blocks = _images(part, x, kernel, dy.shape[2:])
+            return reduce(_added, (plain(x[b], dy[b], kernel, *geometry) for b in blocks))
+
+        return reduce(_added, pool.run(work, len(x))) if len(x) else plain(x, dy, kernel, *geometry)
+
+    # -- normalisation ---------------------------------------------------------------------------------
 
     def batch_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
-        """As the plain kernel; the variance's products go straight into sums, and the rest is done in one array."""
-        shape = channel_axes(x.ndim)[1]
-        count = x.size // x.shape[1]
-        mean = channel_sum(x) / count
-        y = x - mean.reshape(shape)
-        inv_std = 1.0 / np.sqrt(channel_sum(y, y) / count + eps)
-        y *= (inv_std if weight is None else inv_std * weight).reshape(shape)
-        if bias is not None:
-            y += bias.reshape(shape)
-        return y, mean, inv_std
+        """As the plain kernel, in two passes: one for the statistics, one for the values."""
+        rows = self.rows(x)
+        mean, var = self._moments(rows)
+        inv_std = (1.0 / np.sqrt(var + eps)).astype(x.dtype)
+        mean = mean.astype(x.dtype)
+        scale = inv_std if weight is None else inv_std * weight
+        shift = np.zeros_like(scale) if bias is None else np.ascontiguousarray(bias)
+        y = self.empty(rows.shape, np.result_type(rows, scale, shift))
+        loops = self.loops(rows, mean, scale, shift, y)
+        pool.run(lambda part: loops.normalize(rows[part], mean, scale, shift, y[part]), len(rows), _least(rows))
+        return _images_of(y, x.shape), mean, inv_std
+
+    def _moments(self, rows: Any) -> tuple[Any, Any]:
+        """Mean and biased variance of each channel, in float64; the parts' own are joined as `passes` joins its blocks'."""
+        loops = self.loops(rows)
+
+        def work(part: slice) -> tuple[int, Any, Any]:
+            mean, spread = np.empty((2, rows.shape[1]))
+            loops.channel_moments(rows[part], mean, spread)
+            return part.stop - part.start, mean, spread
+
+        (count, mean, spread), *others = pool.run(work, len(rows), _least(rows))
+        for size, own, square in others:
+            distance, total = own - mean, count + size
+            mean = mean + distance * (size / total)
+            spread = spread + square + distance * distance * (count * size / total)
+            count = total
+        return mean, spread / count
+
+    def batch_norm_grad(self, dy: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> tuple[Any, Any, Any]:
+        """The gradients of x, weight and bias, in two passes: one for the sums, one for the values."""
+        dy, rows, mean = self.rows(dy), self.rows(x), np.ascontiguousarray(mean)
+        loops = self.loops(rows, dy, mean)
+
+        def work(part: slice) -> Any:
+            sums = np.empty((2, rows.shape[1]))
+            loops.norm_sums(dy[part], rows[part], mean, *sums)
+            return sums
+
+        dbias, moment = sum(pool.run(work, len(rows), _least(rows)))
+        dweight = moment * inv_std
+        scale = inv_std if weight is None else inv_std * weight
+        slope = (scale * inv_std * dweight / len(rows)).astype(rows.dtype)
+        shift = (scale * dbias / len(rows)).astype(rows.dtype)
+        dx = self.empty(rows.shape, np.result_type(rows, dy, scale))
+        loops = self.loops(rows, dy, mean, scale, dx)
+        pool.run(
+            lambda part: loops.norm_grad(dy[part], rows[part], mean, scale, slope, shift, dx[part]),
+            len(rows),
+            _least(rows),
+        )
+        return _images_of(dx, x.shape), dweight.astype(x.dtype), dbias.astype(x.dtype)
+
+    def channel_sums(self, x: Any) -> Any:
+        """The sum of x (N, C) or (N, C, H, W) over all axes but the channels', (C,)."""
+        rows = self.rows(x)
+        loops = self.loops(rows)
+
+        def work(part: slice) -> Any:
+            total = np.empty(rows.shape[1])
+            loops.channel_sums(rows[part], total)
+            return total
+
+        return sum(pool.run(work, len(rows), _least(rows)), np.zeros(rows.shape[1])).astype(x.dtype)
+
+    # -- element by element ------------------------------------------------------------------------------
+
+    def elementwise(self, loop: str, *arrays: Any, **settings: Any) -> Any:
+        """Call an inner loop on arrays of one shape; the result lies in memory as the first of them does."""
+        first = arrays[0]
+        axes = sorted(range(first.ndim), key=lambda i: -first.strides[i])
+        flat = [self.packed(a.transpose(axes)).reshape(-1) for a in arrays]
+        y = self.empty([first.shape[i] for i in axes], np.result_type(*arrays))
+        out, function = y.reshape(-1), getattr(self.loops(*flat, y), loop)
+        pool.run(lambda part: function(*(a[part] for a in flat), *settings.values(), out[part]), out.size, SHARE)
+        return y.transpose(sorted(range(first.ndim), key=axes.__getitem__))
+
+    def relu(self, x: Any) -> Any:
+        """As the plain kernel."""
+        return self.elementwise("relu", x)
+
+    def leaky_relu(self, x: Any, negative_slope: float) -> Any:
+        """As the plain kernel."""
+        if not 0 <= negative_slope <= 1:
+            return super().leaky_relu(x, negative_slope)
+        return self.elementwise("leaky_relu", x, slope=negative_slope)
 
     def adam(
         self, value: Any, grad: Any, m: Any, v: Any, lr: float, betas: tuple[float, float], eps: float, step: int
     ) -> None:
-        """As the plain kernel, block by block, so that each block stays in the processor's cache through every pass."""
+        """As the plain kernel, in one pass."""
         beta1, beta2 = betas
-        rate, spread = lr / (1.0 - beta1**step), (1.0 - beta2**step) ** -0.5
-        scratch = np.empty(min(BLOCK, value.size), value.dtype)
-        for start in range(0, value.size, BLOCK):
-            block = slice(start, start + BLOCK)
-            g, first, second = grad[block], m[block], v[block]
-            t = scratch[: g.size]
-            first *= beta1
-            first += np.multiply(g, 1.0 - beta1, out=t)
-            second *= beta2
-            np.multiply(g, 1.0 - beta2, out=t)
-            second += np.multiply(t, g, out=t)
-            np.sqrt(second, out=t)
-            t *= spread
-            t += eps
-            np.divide(first, t, out=t)
-            value[block] -= np.multiply(t, rate, out=t)
+        settings = beta1, beta2, lr / (1.0 - beta1**step), (1.0 - beta2**step) ** -0.5, eps
+        loops = self.loops(value, grad, m, v)
+        pool.run(lambda part: loops.adam(value[part], grad[part], m[part], v[part], *settings), value.size, SHARE)
 
 
 def _as_matrix(weight: Any) -> Any:
     """The same weight (O, C, kH, kW) in the memory order of a patch, so that the products need not bring it there."""
-    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)
+    return np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
-def _blocks(x: Any, kernel: Pair, small: Pair) -> Iterator[slice]:
-    """Slices of the batch whose patches take about PATCH_BYTES; one of an empty batch."""
+def _images(part: slice, x: Any, kernel: Pair, small: Pair) -> Iterator[slice]:
+    """Slices that make up a part of the batch, and whose patches take about PATCH_BYTES."""
     image = x.shape[1] * kernel[0] * kernel[1] * small[0] * small[1] * x.dtype.itemsize
     size = max(1, PATCH_BYTES // max(1, image))
-    return (slice(i, i + size) for i in range(0, max(1, len(x)), size))
+    return (slice(i, min(i + size, part.stop)) for i in range(part.start, part.stop, size))
 
 
-def channel_sum(a: Any, b: Any = None) -> Any:
-    """Sum of a, or of a * b without making the product, over all axes but the channels': (N, C[, H, W]) -> (C,).
+def _added(a: Any, b: Any) -> Any:
+    a += b
+    return a
 
-    As one matrix-vector product with ones, which BLAS does at memory speed and with partial sums.
-    """
-    rows = a if a.ndim == 2 else a.transpose(0, 2, 3, 1).reshape(-1, a.shape[1])
-    if b is None:
-        return np.ones(rows.shape[0], rows.dtype) @ rows
-    return np.einsum("ic,ic->c", rows, b if b.ndim == 2 else b.transpose(0, 2, 3, 1).reshape(-1, b.shape[1]))
+
+def _images_of(rows: Any, shape: tuple[int, ...]) -> Any:
+    """(n, C) as (N, C) or (N, C, H, W)."""
+    return rows if len(shape) == 2 else rows.reshape(shape[0], *shape[2:], shape[1]).transpose(0, 3, 1, 2)
+
+
+def _least(rows: Any) -> int:
+    """Rows that a thread should have at least."""
+    return SHARE // max(1, rows.shape[1]) + 1
 
 
 NUMPY = NumPyBackend()
-# glibc gives memory back to the system above a threshold that follows the largest array freed so far; one of this size,
-# never touched, lets the arrays of a training step be reused instead of being mapped and zeroed anew every time
-np.empty(31 << 20, np.uint8)
+
+
+@NUMPY.fast_rule("relu", "x")
+def _(xp: Any, dy: Any, y: Any) -> Any:
+    return xp.elementwise("leaky_relu_grad", y, dy, slope=0.0)
 
 
 @NUMPY.fast_rule("leaky_relu", "x")
 def _(xp: Any, dy: Any, x: Any, negative_slope: float) -> Any:
-    """Arithmetic on a mask: NumPy's `where` takes thirty times as long as a product."""
-    if not 0 <= negative_slope <= 1 or x.ndim == 0:
+    if not 0 <= negative_slope <= 1:
         return None
-    dx = (x > 0).astype(dy.dtype)
-    np.maximum(dx, negative_slope, out=dx)  # 1 or the slope
-    dx *= dy
-    return dx
+    return xp.elementwise("leaky_relu_grad", x, dy, slope=negative_slope)
+
+
+@NUMPY.fast_rule("conv2d", "bias")
+@NUMPY.fast_rule("conv_transpose2d", "bias")
+def _(xp: Any, dy: Any) -> Any:
+    return xp.channel_sums(dy)
 
 
 @NUMPY.fast_rule("batch_norm_train", "x", "weight", "bias")
 def _(xp: Any, dy: Any, dmean: Any, dinv_std: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> Any:
-    """The three gradients of batch norm in two passes of sums and one of values; None where only the plain rule serves."""
     if dy is None or dmean is not None or dinv_std is not None:
-        return None
-    shape = channel_axes(x.ndim)[1]
-    count = x.size // x.shape[1]
-    dx = x - mean.reshape(shape)  # holds the centred x first, and is turned into dx in place
-    dbias, dweight = channel_sum(dy), channel_sum(dy, dx) * inv_std
-    scale = inv_std if weight is None else inv_std * weight
-    dx *= (-scale * inv_std * dweight / count).reshape(shape)
-    dx -= (scale * dbias / count).reshape(shape)
-    dx += dy * scale.reshape(shape)
-    return dx, dweight, dbias
+        return None  # only the plain rule serves
+    return xp.batch_norm_grad(dy, x, weight, mean, inv_std)

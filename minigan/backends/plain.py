@@ -44,7 +44,7 @@ def _weight_matrix(weight: Array, groups: int) -> Array:
     )
 
 
-def _taps(tap: int, stride: int, padding: int, small: int, large: int) -> tuple[slice, slice]:
+def taps(tap: int, stride: int, padding: int, small: int, large: int) -> tuple[slice, slice]:
     """Along one axis: which outputs a kernel tap (already dilated) touches, and where on the large side."""
     offset = tap - padding
     first = max(0, -(offset // stride))  # smallest i with i * stride + offset >= 0
@@ -66,6 +66,8 @@ class PlainKernels:
     mean: Any
     sqrt: Any
     multiply: Any
+    maximum: Any
+    minimum: Any
     add: Any
     sum: Any
 
@@ -92,9 +94,9 @@ class PlainKernels:
         n, p, q, kh, kw, c = patches.shape
         image = self.zeros((n, *large, c), patches.dtype)
         for i in range(kh):
-            small_h, large_h = _taps(i * dilation[0], stride[0], padding[0], p, large[0])
+            small_h, large_h = taps(i * dilation[0], stride[0], padding[0], p, large[0])
             for j in range(kw):
-                small_w, large_w = _taps(j * dilation[1], stride[1], padding[1], q, large[1])
+                small_w, large_w = taps(j * dilation[1], stride[1], padding[1], q, large[1])
                 part = image[:, large_h, large_w]
                 part += patches[:, small_h, small_w, i, j]
         return image.transpose(0, 3, 1, 2)
@@ -136,9 +138,8 @@ class PlainKernels:
     ) -> Array:
         """The transpose of `conv2d` in the weight: x (N, C, H, W), dy (N, O, P, Q) -> (O, C/G, kH, kW)."""
         columns = self._columns(x, kernel, dy.shape[2:], stride, padding, dilation, groups)
-        grad = self.matmul(columns.swapaxes(-1, -2), _rows(dy, groups))  # ([G,] K C/G, O/G)
-        grad = grad.reshape(groups, *kernel, x.shape[1] // groups, dy.shape[1] // groups)
-        return grad.transpose(0, 4, 3, 1, 2).reshape(dy.shape[1], x.shape[1] // groups, *kernel)
+        grad = self.matmul(_rows(dy, groups).swapaxes(-1, -2), columns)  # ([G,] O/G, K C/G)
+        return grad.reshape(dy.shape[1], *kernel, x.shape[1] // groups).transpose(0, 3, 1, 2)
 
     def _columns(
         self, x: Array, kernel: Pair, small: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
@@ -170,6 +171,17 @@ class PlainKernels:
         inv_std = 1.0 / self.sqrt(self.mean(centred * centred, axis=axes) + eps)
         y = centred * (inv_std if weight is None else inv_std * weight).reshape(shape)
         return (y if bias is None else y + bias.reshape(shape)), mean, inv_std
+
+    # -- activations --------------------------------------------------------------------------------------
+
+    def relu(self, x: Array) -> Array:
+        """max(x, 0)."""
+        return self.maximum(x, 0)
+
+    def leaky_relu(self, x: Array, negative_slope: float) -> Array:
+        """x where it is positive, else negative_slope * x."""
+        scaled = negative_slope * x
+        return self.maximum(x, scaled) if negative_slope <= 1 else self.minimum(x, scaled)
 
     # -- Adam -----------------------------------------------------------------------------------------
 

@@ -51,13 +51,15 @@ class TrainConfig:
     """Latents from N(0, 1), or from U(-1, 1)."""
     backend: str | None = None
     """numpy: the CPU; cupy: a GPU, with the extra cuda12 or cuda13; if not given, the current one, which starts as numpy."""
+    threads: int | None = None
+    """Threads of the CPU that `minigan train` computes with; if not given, as many as the backend starts with."""
     seed: int = 0
     """Of weights, order and noise: the same seed gives the same run."""
     out: Path | None = None
     """The run's folder; runs/MODEL if not given."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps", "batch_size"):
+        for name in ("epochs", "steps", "batch_size", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} must be at least 1, got {value}")

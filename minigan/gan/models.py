@@ -115,6 +115,28 @@ def dcgan28_discriminator(rng: Rng = None, width: int = 64) -> Sequential:
     return layers
 
 
+def dcgan28_critic(rng: Rng = None, width: int = 64) -> Sequential:
+    """Images (N, 1, 28, 28) -> values (N, 1): `dcgan28_discriminator` without batch norm, so with a bias at every layer.
+
+    Gulrajani et al. (2017), section 4: a penalty on the gradient at each sample needs a critic that treats samples apart.
+
+    >>> x = mg.tensor(np.zeros((2, 1, 28, 28), "float32"))
+    >>> mg.gan.models.dcgan28_critic(rng=0, width=8)(x).shape
+    (2, 1)
+    """
+    rng = random.generator(rng)
+    layers = Sequential(
+        Conv2d(1, width, 4, stride=2, padding=1, rng=rng),
+        LeakyReLU(0.2),
+        Conv2d(width, 2 * width, 4, stride=2, padding=1, rng=rng),
+        LeakyReLU(0.2),
+        Flatten(),
+        Dense(7 * 7 * 2 * width, 1, rng=rng),
+    )
+    init.dcgan(layers, rng=rng)
+    return layers
+
+
 def dcgan64_generator(rng: Rng = None, width: int = 64, channels: int = 3) -> Sequential:
     """z (N, 100) -> images (N, channels, 64, 64), through 4x4, 8x8, 16x16 and 32x32.
 

@@ -17,9 +17,11 @@ from minigan.gan.config import TrainConfig
 from minigan.gan.losses import GENERATOR_LOSSES, discriminator
 from minigan.gan.run import generate, latents
 from minigan.gan.step import adversarial_step
+from minigan.nn import Conv2d, ConvTranspose2d
 from minigan.optim import Adam
 
 READ_EVERY = 10  # steps between two readings of the losses
+CONVOLUTIONS = (Conv2d, ConvTranspose2d)
 BETAS = (0.5, 0.999)  # Radford et al. (2016)
 
 
@@ -58,6 +60,10 @@ class Trainer:
         with backends.backend(self.backend):
             self.generator, self.discriminator = models.build(config.model, random.generator([config.seed, 0]))
             self.fixed = latents(64, config.latent, random.generator([config.seed, 2]))
+        convolutional = [
+            m for net in (self.generator, self.discriminator) for m in net.modules() if isinstance(m, CONVOLUTIONS)
+        ]
+        backends.take_over(bool(convolutional))  # whatever ran before: the same seed gives the same run
         self.noise = random.generator([config.seed, 1])
         self.opt_g = Adam(self.generator.parameters(), config.lr, BETAS)
         self.opt_d = Adam(self.discriminator.parameters(), config.lr_d or config.lr, BETAS)

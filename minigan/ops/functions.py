@@ -156,7 +156,7 @@ def relu(xp, x):
     >>> mg.ops.relu([-1.0, 2.0])
     Tensor([0. 2.], float32, shape (2,))
     """
-    return xp.maximum(x, 0)
+    return xp.relu(x)
 
 
 @relu.gradient("x", formula=r"\partial L/\partial x = \partial L/\partial y \, [y > 0]")
@@ -171,8 +171,7 @@ def leaky_relu(xp, x, *, negative_slope=0.01):
     >>> mg.ops.leaky_relu([-1.0, 2.0], 0.2)
     Tensor([-0.2  2. ], float32, shape (2,))
     """
-    scaled = negative_slope * x
-    return xp.maximum(x, scaled) if negative_slope <= 1 else xp.minimum(x, scaled)
+    return xp.leaky_relu(x, negative_slope)
 
 
 @leaky_relu.gradient(

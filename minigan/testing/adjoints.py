@@ -36,8 +36,7 @@ def check_adjoint(f: Any, *xs: Any, wrt: int | str = 0, rng: int | np.random.Gen
 
     >>> mg.testing.check_adjoint(mg.ops.conv2d, np.ones((1, 2, 4, 4)), np.ones((3, 2, 2, 2)), wrt="weight")
     """
-    report = Report("check_adjoint", f, xs, rng, {} if wrt == 0 else {"wrt": wrt})
-    with report.sealed(AdjointWrong):
+    with Report(AdjointWrong, f, xs, rng, {} if wrt == 0 else {"wrt": wrt}) as report, np.errstate(all="ignore"):
         line = _Line(report, wrt)
         _check_linear(report, line)
         x, zero = line.draw(), line.at(0 * line.draw())
@@ -53,7 +52,7 @@ def check_adjoint(f: Any, *xs: Any, wrt: int | str = 0, rng: int | np.random.Gen
         if abs(one - other) > SAME_SUM * size:
             facts = {"⟨f(x) - f(0), y⟩": f"{one:.10g}", "⟨x, fᵀ y⟩": f"{other:.10g}", "ratio": ratio(other, one)}
             headline = f"the gradient by {line.name} is not the adjoint of f, which is linear in it"
-            rule = rule_facts(report.subject, evaluation, line.index)
+            rule = rule_facts(report.primal, evaluation, line.index)
             raise AdjointWrong(headline, **rule, **facts)
 
 
@@ -74,8 +73,7 @@ def check_linear(f: Any, *xs: Any, wrt: int | str = 0, rng: int | np.random.Gene
 
     >>> mg.testing.check_linear(mg.ops.matmul, np.ones((2, 3)), np.ones((3, 2)), wrt=1)
     """
-    report = Report("check_linear", f, xs, rng, {} if wrt == 0 else {"wrt": wrt})
-    with report.sealed(NotLinear):
+    with Report(NotLinear, f, xs, rng, {} if wrt == 0 else {"wrt": wrt}) as report, np.errstate(all="ignore"):
         _check_linear(report, _Line(report, wrt))
 
 
@@ -83,7 +81,7 @@ class _Line:
     """A function of one of its variables, the others held."""
 
     def __init__(self, report: Report, wrt: int | str) -> None:
-        names = report.subject.names
+        names = report.primal.names
         if isinstance(wrt, str) and wrt in names:
             self.index = names.index(wrt)
         elif isinstance(wrt, int) and 0 <= wrt < len(names):
@@ -91,7 +89,7 @@ class _Line:
         else:
             raise BadSubject(f"wrt={wrt!r} is none of the variables {', '.join(names)}")
         self.report, self.name = report, names[self.index]
-        a = report.subject.at[self.index]
+        a = report.primal.at[self.index]
         self._shape, self._size = a.shape, float(np.max(np.abs(a), initial=0.0)) or 1.0
 
     def draw(self) -> HostArray:
@@ -99,9 +97,9 @@ class _Line:
         return self._size * dense(self.report.rng, self._shape)
 
     def evaluate(self, value: HostArray) -> Evaluation:
-        values = list(self.report.subject.at)
+        values = list(self.report.primal.at)
         values[self.index] = value
-        return self.report.subject(values)
+        return self.report.primal(values)
 
     def at(self, value: HostArray) -> list[HostArray]:
         return self.report.finite(self.evaluate(value))
@@ -110,7 +108,7 @@ class _Line:
 def _check_linear(report: Report, line: _Line) -> None:
     x, y, a, b = line.draw(), line.draw(), 1.75, -0.625
     at = [line.at(v) for v in (a * x + b * y, x, y, 0 * x)]
-    for name, both, one, other, zero in zip(report.subject.outputs, *at, strict=True):
+    for name, both, one, other, zero in zip(report.primal.outputs, *at, strict=True):
         terms = [both, -a * one, -b * other, (a + b - 1) * zero]
         off = np.abs(sum(terms))
         size = sum(float(np.max(np.abs(t), initial=0.0)) for t in terms)

@@ -11,24 +11,8 @@ from minigan import backends
 from minigan.autodiff import Tensor
 from minigan.nn.module import Parameter
 from minigan.nn.norms import BatchNorm
-from minigan.testing.cases import (
-    Case,
-    Result,
-    arrivals,
-    backward,
-    batch_of,
-    evaluate,
-    exactly,
-    forward,
-    host,
-    laid_out,
-    leaves,
-    on_host,
-    peak,
-    placed,
-    run,
-    variables_of,
-)
+from minigan.testing.calls import Result, arrivals, called, evaluate, forward, host, leaves, on_host, run
+from minigan.testing.cases import Case, batch_of, exactly, laid_out, peak, placed
 from minigan.testing.failures import BadSubject, InputMutated, LayoutMatters, NotDeterministic, SamplesCoupled
 from minigan.testing.layouts import LAYOUTS
 from minigan.testing.seal import module_of, positions, reseed, same_bits, untouched
@@ -52,8 +36,12 @@ def check_layouts(f: Any, *xs: Any, rng: int = 0) -> None:
     >>> from minigan.testing import check_layouts
     >>> check_layouts(mg.ops.matmul, np.ones((2, 3)), np.ones((3, 4)))
     """
-    case = Case(LayoutMatters, f, host(xs), rng)
-    plain, count = case.plain(), len(xs)
+    with Case(LayoutMatters, f, host(xs), rng) as case:
+        _hold_layouts(case, len(xs))
+
+
+def _hold_layouts(case: Case, count: int) -> None:
+    f, rng, plain = case.f, case.seed, case.plain()
     given = [*case.xs, *plain.arriving]
     names = [*case.names, *(["the gradient that arrives"] * len(plain.arriving))]
     for layout in LAYOUTS:
@@ -89,14 +77,15 @@ def check_no_mutation(f: Any, *xs: Any, rng: int = 0) -> None:
     >>> from minigan.testing import check_no_mutation
     >>> check_no_mutation(mg.ops.relu, np.ones((2, 3)))
     """
-    case, module = Case(InputMutated, f, host(xs), rng), module_of(f)
-    case.plain()
+    module = module_of(f)
     modes = [True, False] if module is not None and module.training else [False]
-    for training, layout in product(modes, ("C", "strided")):
-        with untouched(f, rng):
-            if module is not None and not training:
-                module.eval()
-            _hold_memory(case, layout, buffers=not training)
+    with Case(InputMutated, f, host(xs), rng) as case:
+        case.plain()
+        for training, layout in product(modes, ("C", "strided")):
+            with untouched(f, rng):
+                if module is not None and not training:
+                    module.eval()
+                _hold_memory(case, layout, buffers=not training)
 
 
 def _hold_memory(case: Case, layout: str, buffers: bool) -> None:
@@ -122,15 +111,14 @@ def _hold_memory(case: Case, layout: str, buffers: bool) -> None:
                 f"{who} writes to {name}", where=placed(name, index), before=before, after=after, layout=layout, **mode
             )
 
-    outputs = forward(f, inputs)
+    run = called(f, inputs)
     hold("the call")
-    variables = variables_of(f, inputs)
-    arriving = [laid_out(layout, g, case.seed)[0].detach() for g in arrivals(outputs, case.seed)]
+    arriving = [laid_out(layout, g, case.seed)[0].detach() for g in arrivals(run, case.seed)]
     labels = [f"the gradient that arrives at output {i}" for i in range(len(arriving))]
     watched |= dict(zip(labels, arriving, strict=True))
     memory |= {label: (_memory(t), np.array(t.numpy())) for label, t in zip(labels, arriving, strict=True)}
     for create_graph in (False, True):
-        backward(outputs, variables, arriving, create_graph)
+        run.pull(arriving, create_graph)
         hold("the gradient" + " with create_graph=True" * create_graph)
 
 
@@ -162,15 +150,13 @@ def check_batch_equivariance(f: Any, x: Any, *others: Any, coupled: bool = False
     >>> from minigan.testing import check_batch_equivariance
     >>> check_batch_equivariance(mg.nn.Dense(3, 2), np.ones((4, 3), "float32"))
     """
-    case = Case(SamplesCoupled, f, host((x, *others)), rng, {"coupled": coupled or None})
     module = module_of(f)
     norms = [m for m in module.modules() if isinstance(m, BatchNorm) and m.training] if module is not None else []
-    with untouched(f):
+    with Case(SamplesCoupled, f, host((x, *others)), rng, {"coupled": coupled or None}) as case:
         for m in module.modules() if module is not None and norms else ():
             m.training = m in norms
-        found = hold_batch(case, permuted=bool(coupled or norms))
-    if not found:
-        raise case.error(BadSubject, "there is no batch of at least two samples in and out")
+        if not hold_batch(case, permuted=bool(coupled or norms)):
+            raise case.error(BadSubject, "there is no batch of at least two samples in and out")
 
 
 def hold_batch(case: Case, permuted: bool = False) -> bool:
@@ -267,15 +253,15 @@ def check_deterministic(f: Any, *xs: Any, rng: int = 0) -> None:
     >>> from minigan.testing import check_deterministic
     >>> check_deterministic(mg.nn.Dropout(0.5), np.ones((4, 3)))
     """
-    case, module = Case(NotDeterministic, f, host(xs), rng), module_of(f)
-    case.plain()
-    with untouched(f) as before:
+    module = module_of(f)
+    with Case(NotDeterministic, f, host(xs), rng) as case:
+        case.plain()
         reseed(rng)
         start = positions(f)
         first = evaluate(f, case.xs, rng)
         drawn = positions(f) != start
         for call in ("second", "third"):
-            before.rewind()
+            case.start.rewind()
             reseed(rng)
             with case.judging(f"the {call} call fails"):
                 again = evaluate(f, case.xs, rng)

@@ -1,29 +1,95 @@
-"""A subject at one point, to be called as often as a law needs, each time from the same state and in float64."""
+"""A subject called, with its gradients: what all checks share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import chain, combinations
+import functools
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigan.autodiff import Tensor, grad, tensor
+from minigan.autodiff import Op, Tensor, grad, tensor
 from minigan.autodiff.graph import reachable
+from minigan.autodiff.trace import recording
 from minigan.backends import HostArray, by_type
-from minigan.testing.cases import forward, input_names, is_floats, name_of, peak, placed
-from minigan.testing.failures import LawBroken, program
-from minigan.testing.seal import Snapshot, parameters_of, untouched
+from minigan.nn.module import Module
+from minigan.testing.failures import BadSubject
+from minigan.testing.seal import module_of, parameters_of, untouched
 
-SUBSETS = 16  # sets of variables to ask for where there are too many for all of them
-# What two ways to compute one gradient may differ by, relative to the largest of all its elements: in float64 a million
-# roundings, which sums in another order and some cancellation take; a wrong rule is off by more. Where a function goes
-# through float32, which rounds 5e8 times as coarsely, there is room for 1e5 roundings; signs and terms are still noticed.
-ROOM, COARSE_ROOM = 1e-9, 1e-2
-SMALL = 1e-3  # smaller gradients count as of this size, for they may be what a cancellation leaves; what arrives is ~1
+Outputs = tuple[Tensor, ...]
 
-Gradients = Mapping[str, HostArray | None]
+
+def name_of(f: Any) -> str:
+    """What messages call a subject: ``conv2d``, ``Dense(3, 2, bias=True)``."""
+    if isinstance(f, functools.partial):
+        return name_of(f.func)
+    if isinstance(f, Module):
+        shown = " ".join(repr(f).split())
+        return shown if len(shown) <= 60 else type(f).__name__
+    return str(f.name if isinstance(f, Op) else getattr(f, "__name__", type(f).__name__))
+
+
+def input_names(f: Any, count: int) -> list[str]:
+    """The names that a subject gives its first inputs, other than those of its state; x0, x1, ... where it gives none."""
+    module = module_of(f)
+    taken = {name for name, _ in module.named_state()} if module is not None else set()
+    try:
+        parameters = list(inspect.signature(f.forward if isinstance(f, Module) else f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = (names + [f"x{i}" for i in range(len(names), count)])[:count]
+    return [f"input {name}" if name in taken else name for name in names]
+
+
+def is_floats(x: Any) -> bool:
+    """Whether this is a host array of floats."""
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def on_host(x: Any) -> Any:
+    """The values of a Tensor, of a backend's array or of a list of numbers; a tuple of them; anything else stays."""
+    if isinstance(x, (tuple, list)) and any(isinstance(a, (Tensor, np.ndarray)) for a in x):
+        return tuple(map(on_host, x))
+    if isinstance(x, Tensor):
+        return x.numpy()
+    if type(x) in by_type:
+        return by_type[type(x)].to_host(x)
+    return np.asarray(x) if isinstance(x, (np.ndarray, list)) else x
+
+
+def host(xs: Sequence[Any]) -> list[HostArray]:
+    """Copies on the host, in C order, of arrays, Tensors, lists or numbers."""
+    return [np.array(x.numpy() if isinstance(x, Tensor) else x, order="C") for x in xs]
+
+
+def described(names: Iterable[str], values: Iterable[Any]) -> str:
+    """``x (2, 3) float32, n 2``."""
+
+    def each(name: str, x: Any) -> str:
+        if isinstance(x, tuple):
+            return described([f"{name}[{i}]" for i in range(len(x))], x)
+        x = on_host(x)
+        return f"{name} {x.shape} {x.dtype}" if isinstance(x, np.ndarray) else f"{name} {x!r}"
+
+    return ", ".join(map(each, names, values))
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def leaf(x: Any, wanted: bool = True) -> Any:
+    """A fresh Tensor of a host array, with a gradient if it is of floats and wanted; of each in a tuple; others stay."""
+    if isinstance(x, tuple):
+        return tuple(leaf(a, wanted) for a in x)
+    return tensor(x, requires_grad=wanted and is_floats(x)) if isinstance(x, np.ndarray) else x
+
+
+def leaves(xs: Iterable[Any]) -> list[Any]:
+    """Fresh Tensors of host arrays; Tensors and numbers stay."""
+    return [leaf(x) for x in xs]
 
 
 class Run(NamedTuple):
@@ -85,116 +151,84 @@ class Run(NamedTuple):
         return found
 
 
-class Calls:
-    """A subject and its inputs. Calling it calls the subject, from the state that it had when this was made.
+@dataclass(frozen=True)
+class Result:
+    """One call with its gradients on the host, to be compared with others; a `Run` can still be walked.
 
     Attributes:
-        check: what calls it, and names itself in its failures.
-        f: the subject.
-        xs: its inputs on the host, those of floats in float64.
-        names: the inputs' names.
-        parameters: those of a layer that require a gradient, by name.
-        state: parameters and buffers of the layers that it is or holds.
-        coarse: whether a call went through a dtype below float64.
-        seed, rng: where random numbers come from.
+        outputs: every output.
+        gradients: of <outputs, arriving>, by the variables' names.
+        arriving: at the outputs that gradients flow from.
     """
 
-    def __init__(self, check: Callable[..., None], f: Any, xs: Sequence[Any], rng: int, before: Snapshot) -> None:
-        self.check, self.f, self._before = check, f, before
-        self.seed, self.rng = rng, np.random.default_rng(rng)
-        self.xs = [in_float64(x) for x in xs]
-        self.names = input_names(f, len(xs))
-        self.parameters, self.state, self.coarse = parameters_of(f), before.state, False
-
-    def leaves(self, wanted: Sequence[str] | None = None, xs: Sequence[Any] | None = None) -> list[Any]:
-        """Fresh Tensors of the inputs; those of floats require a gradient, or only those that are named in `wanted`."""
-        made = []
-        for name, x in zip(self.names, self.xs if xs is None else xs, strict=True):
-            asked = is_floats(x) and (wanted is None or name in wanted)
-            made.append(tensor(x, requires_grad=asked, name=name) if isinstance(x, np.ndarray) else x)
-        return made
-
-    def __call__(self, leaves: Sequence[Any] | None = None, wanted: Sequence[str] | None = None) -> Run:
-        """Call the subject, with inputs given or fresh, as if for the first time."""
-        inputs = self.leaves(wanted) if leaves is None else list(leaves)
-        self._before.restart(self.seed)
-        for name, p in self.parameters.items():
-            p.requires_grad = wanted is None or name in wanted
-        outputs = list(forward(self.f, inputs))
-        edges = [y._edge for y in outputs]
-        dtypes = [r[2] for node in reachable(edges) for r in node.routes if type(r) is tuple]
-        self.coarse = self.coarse or any(d.itemsize < 8 for d in dtypes)
-        variables = {str(t.name): t for t in inputs if isinstance(t, Tensor) and t.is_leaf and t.requires_grad}
-        variables |= {name: p for name, p in self.parameters.items() if p.requires_grad}
-        return Run(variables, inputs, outputs)
+    outputs: tuple[HostArray, ...]
+    gradients: dict[str, HostArray]
+    arriving: tuple[Any, ...]
 
     @property
-    def geometry(self) -> str:
-        """Every input's shape and dtype."""
-        shown = [f"{a.shape} {a.dtype}" if isinstance(a, np.ndarray) else repr(a) for a in self.xs]
-        return ", ".join(map(" ".join, zip(self.names, shown, strict=True)))
-
-    def arriving(self, run: Run) -> list[HostArray]:
-        """Random gradients in [-1, 1] for the outputs of floats."""
-        return [np.asarray(self.rng.uniform(-1, 1, y.shape), str(y.dtype)) for y in run.floats]
-
-    def hold(self, law: str, found: Gradients, expected: Gradients, blame: Callable[[], dict[str, str]] = dict) -> None:
-        """Fail unless two sets of gradients are equal but for rounding; none counts as zeros."""
-        sizes = [float(np.max(np.abs(e), initial=0.0)) for e in expected.values() if e is not None]
-        room = (COARSE_ROOM if self.coarse else ROOM) * max([SMALL, *filter(np.isfinite, sizes)])
-        for name, e in expected.items():
-            g = found[name]
-            if g is None and e is None:
-                continue
-            g, e = (np.zeros_like(other) if a is None else a for a, other in ((g, e), (e, g)))
-            with np.errstate(invalid="ignore"):
-                distance = np.abs(g - e)
-                wrong = ~((distance <= room) | (g == e) | (np.isnan(g) & np.isnan(e)))
-            if np.any(wrong):
-                distance = np.where(wrong, np.nan_to_num(distance, nan=np.inf), -1.0)
-                index = peak(distance)
-                got, wanted = float(g[index]), float(e[index])
-                facts = blame() | {"gradient_by": placed(name, index)}
-                ratio = f"{got / wanted:.6g}" if wanted else "-"
-                raise self.broken(law, **facts, found=got, expected=wanted, ratio=ratio)
-
-    def broken(self, law: str, **facts: Any) -> LawBroken:
-        """The error, with what every message shows."""
-        repro = program(self.check.__name__, self.f, self.xs, rng=self.seed)
-        return LawBroken(law, repro, subject=name_of(self.f), **facts, inputs=self.geometry, seed=self.seed)
+    def values(self) -> dict[str, HostArray]:
+        """Outputs and gradients by what messages call them: ``output``, ``gradient of x``."""
+        names = ["output"] if len(self.outputs) == 1 else [f"output {i}" for i in range(len(self.outputs))]
+        gradients = {f"gradient of {name}": g for name, g in self.gradients.items()}
+        return dict(zip(names, self.outputs, strict=True)) | gradients
 
 
-@contextmanager
-def repeated(check: Callable[..., None], f: Any, xs: Sequence[Any], rng: int) -> Iterator[Calls]:
-    """`Calls` of a subject; afterwards it is, and has, what it was and had."""
-    with untouched(f) as before:
-        yield Calls(check, f, xs, rng, before)
+def forward(f: Any, xs: Sequence[Any]) -> Outputs:
+    """The outputs, recorded.
+
+    Raises:
+        BadSubject: they are no Tensors.
+    """
+    with recording(True):
+        y = f(*xs)
+    return tuple(_flat(y, f))
 
 
-def combined(a: float, left: Gradients, b: float, right: Gradients) -> dict[str, HostArray | None]:
-    """a * left + b * right, where nothing counts as zeros."""
-    sums: dict[str, HostArray | None] = {}
-    for name, u in left.items():
-        v = right[name]
-        parts = [factor * g for factor, g in ((a, u), (b, v)) if g is not None]
-        sums[name] = sum(parts[1:], start=parts[0]) if parts else None
-    return sums
+def _flat(result: Any, f: Any) -> Iterator[Tensor]:
+    if isinstance(result, (tuple, list)):
+        for part in result:
+            yield from _flat(part, f)
+    elif isinstance(result, Tensor):
+        yield result
+    else:
+        raise BadSubject(f"{name_of(f)} returned {type(result).__name__}; a Tensor or a tuple of Tensors is expected")
 
 
-def subsets(names: Sequence[str], rng: np.random.Generator) -> list[tuple[str, ...]]:
-    """Every set of up to four variables; of more, each alone, each left out, and some more, `SUBSETS` at most."""
-    if len(names) <= 4:
-        return list(chain.from_iterable(combinations(names, k + 1) for k in range(len(names))))
-    alone = [(name,) for name in names]
-    rest = [tuple(n for n in names if n != name) for name in names]
-    drawn = [tuple(n for n in names if rng.random() < 0.5) for _ in range(SUBSETS // 2)]
-    order = rng.permutation(len(alone) + len(rest))
-    return [*([*alone, *rest][i] for i in order[: SUBSETS // 2]), *filter(None, drawn)]
+def variables_of(f: Any, xs: Sequence[Any]) -> dict[str, Tensor]:
+    """What gradients are wanted of, by name: leaves among the inputs, once each, and parameters."""
+    found: dict[str, Tensor] = {}
+    for name, x in zip(input_names(f, len(xs)), xs, strict=True):
+        if isinstance(x, Tensor) and x.is_leaf and x.requires_grad and all(x is not t for t in found.values()):
+            found[name] = x
+    return found | parameters_of(f)
 
 
-def in_float64(x: Any) -> Any:
-    """A copy on the host, in float64 if it is of floats; what is no array stays."""
-    if not isinstance(x, (Tensor, np.ndarray, list)):
-        return x
-    a = np.array(x.numpy() if isinstance(x, Tensor) else x)
-    return a.astype(np.float64) if a.dtype.kind == "f" else a
+def called(f: Any, inputs: Sequence[Any]) -> Run:
+    """Call a subject with inputs as they are."""
+    outputs = list(forward(f, inputs))
+    return Run(variables_of(f, inputs), list(inputs), outputs)
+
+
+def arrivals(run: Run, seed: int) -> list[HostArray]:
+    """Gradients from N(0, 1) for the outputs of floats."""
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.standard_normal(y.shape), str(y.dtype)) for y in run.floats]
+
+
+def evaluate(
+    f: Any, xs: Sequence[Any], seed: int = 0, arriving: Sequence[Any] | None = None, create_graph: bool = False
+) -> Result:
+    """Call a subject and take the gradients; what that changes stays changed."""
+    run = called(f, leaves(xs))
+    arriving = arrivals(run, seed) if arriving is None else arriving
+    found, variables = run.pull(arriving, create_graph), run.variables
+    gradients = {n: np.zeros(variables[n].shape, str(variables[n].dtype)) if g is None else g for n, g in found.items()}
+    return Result(tuple(np.array(y.numpy()) for y in run.outputs), gradients, tuple(arriving))
+
+
+def run(
+    f: Any, xs: Sequence[Any], seed: int = 0, arriving: Sequence[Any] | None = None, create_graph: bool = False
+) -> Result:
+    """`evaluate` with a freshly seeded generator, leaving nothing behind."""
+    with untouched(f, seed):
+        return evaluate(f, xs, seed, arriving, create_graph)

@@ -7,7 +7,8 @@ from typing import Any
 
 from minigan.autodiff import Tensor
 from minigan.errors import InPlaceChange
-from minigan.testing.calls import Calls, Run, repeated
+from minigan.testing.calls import Run
+from minigan.testing.cases import Calls
 
 
 def check_changes_noticed(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -25,7 +26,7 @@ def check_changes_noticed(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_changes_noticed(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(check_changes_noticed, f, xs, rng) as calls:
+    with Calls(check_changes_noticed, "changes are noticed", f, xs, rng) as calls:
         run = calls()
         arriving = calls.arriving(run)
         expected = run.pull(arriving)
@@ -41,8 +42,8 @@ def check_changes_noticed(f: Any, *xs: Any, rng: int = 0) -> None:
                     found = run.pull(arriving, traced)
                 except InPlaceChange:
                     continue
-                law = f"changes are noticed: {what} changes after the call, and another gradient comes without a word"
-                calls.hold(law, found, expected)
+                headline = f"{what} changes after the call, and another gradient comes without a word"
+                calls.hold_gradients(headline, found, expected)
 
 
 def _held(calls: Calls, run: Run) -> Iterator[tuple[str, Tensor]]:

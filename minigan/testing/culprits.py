@@ -14,8 +14,7 @@ from minigan.autodiff.protocol import Rule
 from minigan.autodiff.tensor import wrap
 from minigan.autodiff.trace import place
 from minigan.backends import HostArray, by_type
-from minigan.testing.calls import Run
-from minigan.testing.cases import on_host
+from minigan.testing.calls import Run, on_host
 
 ROOM = 1e-9  # relative to the largest element: one rule in float64 rounds far less, and a wrong one is off by far more
 

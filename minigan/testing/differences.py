@@ -21,7 +21,9 @@ SAFETY = 5.0
 # Differences are worth something if a factor of 1.0003 would show: their error must be a third of that at most.
 DECIDES = 1e-4
 # ... or if the derivative is so small that changing the variables by their own size moves the outputs, in the direction's
-# units, by a millionth of their size: next to nothing, and what is left of an exact 0 after rounding.
+# units, by a millionth of their size: next to nothing, and what is left of an exact 0 after rounding. Outputs that are
+# rounding themselves, as sum(batch_norm(x)), have no size; what cancels in them has, to be seen from their noise. There the
+# analytic derivative must be 0 but for the error of the differences, too, so that no factor of a small one is passed over.
 NOTHING = 1e-6
 # A gradient so small beside the function's outputs comes from numbers such as 1 - tanh(x)^2 in the tails, of which 8 digits
 # and more are lost: where differences of it disagree with its derivative, nobody is to blame.
@@ -163,6 +165,7 @@ def judge(
         tolerance: the part of the scale by which it may be off, besides the error of the differences.
     """
     size = sum(float(np.sum(np.abs(w * y))) for w, y in zip(weights, point.outputs, strict=True))
+    cancelled = sum(float(np.sum(np.abs(w))) * peak for w, peak in zip(weights, point.peaks, strict=True))
     if not np.isfinite(size + abs(analytic) + scale):
         return Verdict(True, 0.0, np.inf, 0.0, "outputs or gradients overflow when they are summed")
     steps: list[Step] = []
@@ -183,7 +186,8 @@ def judge(
     room = tolerance * max(scale, abs(value)) + SAFETY * (error + doubt)
     difference = abs(analytic - value)
     if difference <= room:
-        decided = SAFETY * (error + doubt) <= max(DECIDES * max(scale, abs(value)), NOTHING * size)
+        unsure, found = SAFETY * (error + doubt), max(scale, abs(value))
+        decided = unsure <= max(DECIDES * found, NOTHING * size) or found <= unsure <= NOTHING * cancelled
         why = f"the differences are uncertain: {value:.2g} ± {error:.1g}"
         coarse = " (f computes in less than float64)" if point.eps > np.finfo(np.float64).eps else ""
         return Verdict(True, value, error, h, "" if decided else why + coarse)

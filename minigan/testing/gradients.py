@@ -58,7 +58,7 @@ def check_grads(f: Any, *xs: Any, order: int = 1, rng: int | np.random.Generator
     A derivative passes if it is within 1e-6 of the size of its terms, 1e-5 from order 2, besides five times the estimated
     error of the differences. Differences across a kink count for nothing. Not seen are an element whose gradient is below
     that part of its variable's, and whatever is smaller than rounding: a derivative that moves the outputs by less than a
-    millionth when the inputs change by their own size.
+    millionth when the inputs change by their own size; where outputs cancel to rounding, a millionth of what cancels.
 
     Args:
         f: a function of Tensors, an op, or a layer, whose parameters are variables too.
@@ -67,8 +67,10 @@ def check_grads(f: Any, *xs: Any, order: int = 1, rng: int | np.random.Generator
         rng: a seed, also of minigan's generator before each call, so that each makes the same draw.
 
     Raises:
-        GradientWrong: a derivative is wrong; the message names the worst element.
-        OnKink: the inputs lie on a kink of `f`, or its differences are too rough, so that nothing can be said.
+        GradientWrong: a derivative is wrong, and the message names the worst element; or a call or a rule raises, where the
+            plain call does not.
+        OnKink: the inputs lie on a kink of `f`, or its differences are too rough, so that nothing can be said. So they are
+            where outputs cancel to nearly nothing, and the analytic derivative is more than rounding.
         BadSubject: values that are not finite, outputs that are no Tensors, nothing to differentiate, or a function that gives
             other values when it is called again.
         ValueError: an order below 1.
@@ -78,9 +80,9 @@ def check_grads(f: Any, *xs: Any, order: int = 1, rng: int | np.random.Generator
     """
     if order < 1:
         raise ValueError(f"check_grads: order must be at least 1, got {order}")
-    report = Report("check_grads", f, xs, rng, {} if order == 1 else {"order": order})
-    function: Function = report.subject
-    with report.sealed(GradientWrong):
+    report = Report(GradientWrong, f, xs, rng, {} if order == 1 else {"order": order})
+    function: Function = report.primal
+    with report, np.errstate(all="ignore"):
         for n in range(1, order + 1):
             function = function if n == 1 else Gradient(function, report.rng)
             _check_order(report, function, n)
@@ -208,7 +210,7 @@ def _wrong(
     else:
         analytic = float(gradient.flat[j])
         headline = f"the derivative of {output} by {element} is {analytic:.6g}, differences give {numeric:.6g}"
-        said = rule_facts(report.subject, point.base, i)
+        said = rule_facts(report.primal, point.base, i)
         said |= {"analytic": f"{analytic:.9g}", "numeric": f"{numeric:.9g} ± {error:.1g}"}
         said |= {"ratio": ratio(analytic, numeric)}
     return GradientWrong(headline, **said, order=order)

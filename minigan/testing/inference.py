@@ -5,28 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigan.backends import HostArray
-from minigan.errors import RuleError
-from minigan.testing.cases import (
-    Case,
-    Result,
-    batch_of,
-    evaluate,
-    forward,
-    host,
-    laid_out,
-    largest,
-    leaves,
-    run,
-    spoken,
-    variables_of,
-)
-from minigan.testing.failures import BadSubject, CheckFailed, DTypeWrong, ShapeWrong
+from minigan.testing.calls import Result, evaluate, forward, host, leaves, run, variables_of
+from minigan.testing.cases import Case, batch_of, laid_out, largest, spoken
+from minigan.testing.failures import CheckFailed, DTypeWrong, ShapeWrong
 from minigan.testing.layouts import LAYOUTS
 from minigan.testing.seal import cast, module_of, state_of, untouched
 
@@ -55,13 +43,12 @@ def check_shape_inference(
     >>> from minigan.testing import check_shape_inference
     >>> check_shape_inference(mg.nn.Dense(3, 2), np.ones((4, 3), "float32"), output=(4, 2))
     """
-    case = Case(ShapeWrong, f, host(xs), rng, {"output": output})
-    try:
-        plain = case.plain()
-    except BadSubject as error:
-        if isinstance(error.__cause__, RuleError):
-            case.fail(spoken(error.__cause__), error.__cause__)
-        raise
+    with Case(ShapeWrong, f, host(xs), rng, {"output": output}) as case:
+        _hold_inference(case, output)
+
+
+def _hold_inference(case: Case, output: Any) -> None:
+    f, rng, plain = case.f, case.seed, case.plain()
     shapes: Shapes = [y.shape for y in plain.outputs]
     if output is not None:
         several = any(isinstance(s, (tuple, list)) for s in output)
@@ -117,7 +104,7 @@ def _other_values(xs: list[HostArray], rng: np.random.Generator) -> Iterator[tup
     """Inputs of the same shapes; integers, which may be numbers of something, are among those given."""
 
     def floats(change: Callable[[HostArray], HostArray]) -> list[HostArray]:
-        return [change(x) if x.dtype.kind == "f" else x for x in xs]
+        return [np.asarray(change(x)) if x.dtype.kind == "f" else x for x in xs]
 
     yield "values in another order", [rng.permutation(x.reshape(-1)).reshape(x.shape) for x in xs]
     yield "positive values", floats(np.abs)
@@ -181,10 +168,10 @@ def check_dtype(f: Any, *xs: Any, rng: int = 0) -> None:
     >>> from minigan.testing import check_dtype
     >>> check_dtype(mg.nn.Dense(3, 2), np.ones((4, 3)))
     """
-    single = Case(DTypeWrong, f, _as_dtype(host(xs), "float32"), rng)
-    double = Case(DTypeWrong, f, _as_dtype(single.xs, "float64"), rng)
-    coarse = _in_one_dtype(single, "float32")
-    with untouched(f):
+    given = host(xs)
+    with Case(DTypeWrong, f, _as_dtype(given, "float32"), rng, given=given) as single:
+        coarse = _in_one_dtype(single, "float32")
+        double = replace(single, xs=_as_dtype(single.xs, "float64"))
         cast(f, "float64")
         fine = _in_one_dtype(double, "float64")
         moved = [_rounded_otherwise(double, (rng, i), sign) for i in range(2) for sign in (1, -1)]
@@ -236,5 +223,5 @@ def _rounded_otherwise(case: Case, seed: tuple[int, int], sign: int) -> Result:
         for _, t in _floats(case.f):
             a = t.numpy()
             t.assign_(a + eps * rng.uniform(-1, 1, a.shape) * np.where(a == 0, 1.0, a))
-        xs = [x * (1 + eps * rng.uniform(-1, 1, x.shape)) if x.dtype.kind == "f" else x for x in case.xs]
+        xs = [np.asarray(x * (1 + eps * rng.uniform(-1, 1, x.shape))) if x.dtype.kind == "f" else x for x in case.xs]
         return run(case.f, xs, case.seed)

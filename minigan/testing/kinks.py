@@ -10,7 +10,7 @@ import numpy as np
 from minigan.autodiff import Tensor
 from minigan.autodiff.graph import Node, reachable
 from minigan.backends import HostArray, by_type
-from minigan.testing.cases import on_host
+from minigan.testing.calls import on_host
 
 Saved = Mapping[str, Any]
 Branches = list[tuple[str, list[HostArray]]]

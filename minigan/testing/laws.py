@@ -14,9 +14,9 @@ import numpy as np
 from minigan.autodiff import Tensor, tensor
 from minigan.autodiff.graph import Node, reachable
 from minigan.backends import HostArray
-from minigan.errors import FreedGraph, GraphError, RuleError
-from minigan.testing.calls import Calls, Run, combined, repeated, subsets
-from minigan.testing.cases import is_floats
+from minigan.errors import FreedGraph, GraphError
+from minigan.testing.calls import Run, is_floats
+from minigan.testing.cases import Calls, combined, subsets
 from minigan.testing.culprits import bends, blamed, disagrees, no_fast_rules
 from minigan.testing.seal import same_bits
 
@@ -55,18 +55,14 @@ def check_rules_agree(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_rules_agree(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(check_rules_agree, f, xs, rng) as calls:
+    with Calls(check_rules_agree, "raw = traced = fast rule", f, xs, rng) as calls:
         run = calls()
         arriving = calls.arriving(run)
         with no_fast_rules():
             raw = run.pull(arriving)
         for way, traced in ("a fast rule of the backend", False), ("a rule on Tensors (create_graph=True)", True):
-            law = f"raw = traced = fast rule: {way} and the rule on raw arrays give different gradients"
-            try:
-                found = run.pull(arriving, traced)
-            except RuleError as error:
-                raise calls.broken(f"raw = traced = fast rule: {error}") from error
-            calls.hold(law, found, raw, lambda: blamed(run, arriving, disagrees))
+            headline = f"{way} and the rule on raw arrays give different gradients"
+            calls.hold_gradients(headline, run.pull(arriving, traced), raw, lambda: blamed(run, arriving, disagrees))
 
 
 def check_linear_in_gradient(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -82,15 +78,15 @@ def check_linear_in_gradient(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_linear_in_gradient(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(check_linear_in_gradient, f, xs, rng) as calls:
+    with Calls(check_linear_in_gradient, "linear in the gradient", f, xs, rng) as calls:
         run = calls()
         g, h = calls.arriving(run), calls.arriving(run)
         alone, other = run.pull(g), run.pull(h)
         for a, b in (0.0, 0.0), (-1.0, 0.0), (1.5, -2.0):  # by -1, so that neither |dy| nor max(dy, 0) passes
             found = run.pull([np.asarray(a * u + b * v) for u, v in zip(g, h, strict=True)])
-            law = f"linear in the gradient: pullback({a:g} g {b:+g} h) is not {a:g} pullback(g) {b:+g} pullback(h)"
+            headline = f"pullback({a:g} g {b:+g} h) is not {a:g} pullback(g) {b:+g} pullback(h)"
             expected = combined(a, alone, b, other)
-            calls.hold(law, found, expected, lambda: blamed(run, g, bends))
+            calls.hold_gradients(headline, found, expected, lambda: blamed(run, g, bends))
 
 
 def check_fewer_gradients(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -106,24 +102,23 @@ def check_fewer_gradients(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_fewer_gradients(mg.ops.matmul, np.ones((2, 3)), np.ones((3, 4)))
     """
-    with repeated(check_fewer_gradients, f, xs, rng) as calls:
+    with Calls(check_fewer_gradients, "fewer gradients change none", f, xs, rng) as calls:
         run = calls()
         arriving = calls.arriving(run)
         every = run.pull(arriving)
         for some in subsets(list(every), calls.rng):
             named = ", ".join(map(repr, some))
             part = {name: every[name] for name in some}
-            law = f"fewer gradients change none: mg.grad by {named} alone gives another"
-            calls.hold(law, run.pull(arriving, wanted=some), part)
+            headline = f"mg.grad by {named} alone gives another"
+            calls.hold_gradients(headline, run.pull(arriving, wanted=some), part)
             fewer = calls(wanted=some)
             fewer.backward(arriving)
-            law = f"fewer gradients change none: backward() gives another where only {named} require one"
-            calls.hold(law, fewer.left(), part)
+            headline = f"backward() gives another where only {named} require one"
+            calls.hold_gradients(headline, fewer.left(), part)
             everything = dict(zip(calls.names, fewer.inputs, strict=True)) | calls.parameters
             unasked = [name for name in every if name not in some and everything[name].grad is not None]
             if unasked:
-                law = f"fewer gradients change none: {unasked[0]!r} has one though only {named} require one"
-                raise calls.broken(law)
+                calls.fail(f"{unasked[0]!r} has one though only {named} require one")
 
 
 def check_fan_out(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -139,19 +134,19 @@ def check_fan_out(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_fan_out(mg.ops.mul, np.ones((2, 3)), np.ones((2, 3)))
     """
-    with repeated(check_fan_out, f, xs, rng) as calls:
+    with Calls(check_fan_out, "fan-out adds up", f, xs, rng) as calls:
         first = calls()
         second = calls(first.inputs)
         both = Run(first.variables, first.inputs, [*first.outputs, *second.outputs])
         g, h = calls.arriving(first), calls.arriving(second)
         expected = combined(1.0, first.pull(g), 1.0, second.pull(h))
         for traced in (False, True):
-            law = "fan-out adds up: two calls with the same tensors do not give the sum of their gradients"
-            calls.hold(law, both.pull([*g, *h], traced), expected)
+            headline = "two calls with the same tensors do not give the sum of their gradients"
+            calls.hold_gradients(headline, both.pull([*g, *h], traced), expected)
         first.backward(g)
         second.backward(h)
-        law = "fan-out adds up: two backward() do not leave the sum of their gradients"
-        calls.hold(law, first.left(), expected)
+        headline = "two backward() do not leave the sum of their gradients"
+        calls.hold_gradients(headline, first.left(), expected)
         _check_returned(calls)
         _check_one_for_two(calls)
 
@@ -172,14 +167,14 @@ def _check_returned(calls: Calls) -> None:
     alone = Run(used, between, run.outputs).pull(g)
     sums = combined(1.0, alone, 1.0, dict(zip(used, k, strict=True)))
     expected = {f"{n} * 1": s for n, s in sums.items()} | sums
-    law = "fan-out adds up: an input that is returned beside the outputs does not receive both gradients"
+    headline = "an input that is returned beside the outputs does not receive both gradients"
     both = Run(asked, between, [*run.outputs, *used.values()])
-    calls.hold(law, both.pull([*g, *k]), expected)
+    calls.hold_gradients(headline, both.pull([*g, *k]), expected)
 
 
 def _check_one_for_two(calls: Calls) -> None:
     """f(x, x) for every two inputs of one shape."""
-    variables = [i for i, x in enumerate(calls.xs) if getattr(getattr(x, "dtype", None), "kind", "") == "f"]
+    variables = [i for i, x in enumerate(calls.xs) if is_floats(x)]
     for i, j in combinations(variables, 2):
         if calls.xs[i].shape != calls.xs[j].shape:
             continue
@@ -194,8 +189,8 @@ def _check_one_for_two(calls: Calls) -> None:
             found, parts = same.pull(g), run.pull(g)
             a, b = calls.names[i], calls.names[j]
             expected = parts | combined(1.0, {a: parts[a]}, 1.0, {a: parts.pop(b)})
-            law = f"fan-out adds up: one tensor for both {a!r} and {b!r} does not receive the sum of both gradients"
-            calls.hold(law, found, {n: expected[n] for n in found})
+            headline = f"one tensor for both {a!r} and {b!r} does not receive the sum of both gradients"
+            calls.hold_gradients(headline, found, {n: expected[n] for n in found})
 
 
 def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
@@ -211,7 +206,7 @@ def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_no_graph_left(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(check_no_graph_left, f, xs, rng) as calls, _no_collector():
+    with Calls(check_no_graph_left, "no graph left", f, xs, rng) as calls, _no_collector():
         constants = calls().saved()  # what one call saves and the next one too is no part of a graph
         for use in ("dropped", "backward()", "mg.grad", "mg.grad(create_graph=True)"):
             (newest,) = reachable([(tensor(0.0, requires_grad=True) * 1)._edge])
@@ -220,9 +215,9 @@ def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
             arrays = [f"{what} of shape {a.shape}" for what, ref in watched if (a := ref()) is not None]
             alive = [*{f"the node of {n.plan.op.name}" for n in nodes}, *arrays]
             if alive:
-                law = f"no graph left: after {use if use != 'dropped' else 'the outputs were dropped'}, {alive[0]} is alive"
+                headline = f"after {use if use != 'dropped' else 'the outputs were dropped'}, {alive[0]} is alive"
                 why = "reference counting does not free it: something in f holds it, or it is part of a cycle"
-                raise calls.broken(law, alive=", ".join(alive), why=why)
+                calls.fail(headline, alive=", ".join(alive), why=why)
 
 
 def _used(calls: Calls, use: str, constants: dict[int, Any]) -> list[tuple[str, Any]]:
@@ -241,13 +236,12 @@ def _used(calls: Calls, use: str, constants: dict[int, Any]) -> list[tuple[str, 
         total.backward()
         left = [n.plan.op.name for n in reachable([total._edge]) if n.saved is not None]
         if left:
-            raise calls.broken(f"no graph left: backward() keeps what {left[0]} saved")
+            calls.fail(f"backward() keeps what {left[0]} saved")
         try:
             total.backward()
         except FreedGraph:
             return watched
-        law = "no graph left: a second backward() without retain_graph is not refused"
-        raise calls.broken(law)
+        calls.fail("a second backward() without retain_graph is not refused")
     if use not in ("dropped", "backward()"):
         run.gradients(arriving, create_graph="create" in use, retain_graph=None)
     return watched
@@ -266,7 +260,7 @@ def check_results_kept(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_results_kept(mg.ops.tanh, np.ones((2, 3)))
     """
-    with repeated(check_results_kept, f, xs, rng) as calls:
+    with Calls(check_results_kept, "results are kept", f, xs, rng) as calls:
         run = calls()
         arriving = [tensor(g) for g in calls.arriving(run)]
         shown = {f"input {n!r}": t for n, t in zip(calls.names, run.inputs, strict=True) if isinstance(t, Tensor)}
@@ -283,8 +277,7 @@ def check_results_kept(f: Any, *xs: Any, rng: int = 0) -> None:
             g.assign_(np.nan)
         for what, g in _given(run, arriving).items():
             if not same_bits(g.numpy(), before[what]):
-                law = f"results are kept: {what} is another in a second pass, after the first was written into"
-                raise calls.broken(law)
+                calls.fail(f"{what} is another in a second pass, after the first was written into")
 
         for what, g in first.items():
             g.assign_(before[what])
@@ -293,7 +286,7 @@ def check_results_kept(f: Any, *xs: Any, rng: int = 0) -> None:
             later.pull(calls.arriving(later))
         for what, t in held.items():
             if not same_bits(t.numpy(), before[what]):
-                raise calls.broken(f"results are kept: a later call overwrites {what}")
+                calls.fail(f"a later call overwrites {what}")
 
         following = {f"output {i} of the next call": y for i, y in enumerate(calls().outputs)}
         held, before = held | following, before | {what: y.numpy().copy() for what, y in following.items()}
@@ -342,11 +335,10 @@ def _write(
     except ValueError as error:
         if not must:
             return
-        law = f"results are kept: {what} cannot be written into: {error}"
-        raise calls.broken(law) from error
+        calls.fail(f"{what} cannot be written into: {error}", error)
     if must and not same_bits(t.numpy(), marks):
-        raise calls.broken(f"results are kept: elements of {what} share their memory")
+        calls.fail(f"elements of {what} share their memory")
     for other, o in held.items():
         if other != what and not same_bits(o.numpy(), before[other]):
-            raise calls.broken(f"results are kept: writing into {what} changes {other}")
+            calls.fail(f"writing into {what} changes {other}")
     t.assign_(before[what])

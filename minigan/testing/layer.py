@@ -15,8 +15,8 @@ from minigan.autodiff.graph import reachable
 from minigan.backends import HostArray
 from minigan.nn.module import Buffer, Module
 from minigan.testing import behaviour, changes, gradients, inference, laws, state
-from minigan.testing.calls import Run
-from minigan.testing.cases import forward, leaves, name_of, on_host, peak, placed, spoken
+from minigan.testing.calls import Run, forward, leaves, name_of, on_host
+from minigan.testing.cases import peak, placed, spoken
 from minigan.testing.failures import BadSubject, CheckFailed, UnexpectedPass, program
 from minigan.testing.layer_inputs import at_points, explore, is_strategy
 from minigan.testing.seal import module_of, parameters_of, state_of, untouched
@@ -241,10 +241,6 @@ def _judge(name: str, factory: Any, makes: bool, rng: int, xs: Sequence[HostArra
             facts = error.facts if name in _OF_FACTORIES else {"mode": FACTS[bool(training)], **error.facts}
             repro = _repro(name, factory, xs, rng, training)
             raise type(error)(error.headline, repro, **facts).with_traceback(error.__traceback__) from error.__cause__
-        except Exception as error:
-            where = f", in {FACTS[bool(training)]}" if makes else ""
-            error.add_note(f"in {name} of {name_of(f)}{where}, for inputs {_geometry(xs)}, rng={rng}")
-            raise
         if name in _OF_FACTORIES:
             return
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,58 +11,44 @@ import numpy as np
 from minigan.autodiff import Op, Tensor, grad
 from minigan.autodiff.graph import Node, reachable
 from minigan.backends import HostArray
-from minigan.errors import MissingGradient, RuleError
+from minigan.errors import MissingGradient
 from minigan.nn.module import Module
-from minigan.testing.cases import placed
-from minigan.testing.failures import BadSubject, CheckFailed, NotLinear, program
+from minigan.testing.cases import Case, placed
+from minigan.testing.failures import BadSubject, CheckFailed
 from minigan.testing.subjects import Evaluation, Primal
 
 
-class Report:
-    """What is checked, and what its failures say about it."""
+class Report(Case):
+    """A case of derivatives."""
 
     def __init__(
-        self, check: str, f: Any, xs: Sequence[Any], rng: int | np.random.Generator, options: dict[str, Any]
+        self,
+        kind: type[CheckFailed],
+        f: Any,
+        xs: Sequence[Any],
+        rng: int | np.random.Generator,
+        options: dict[str, Any],
     ) -> None:
-        self.check, self.f, self.xs, self.options = check, f, xs, options
-        self.seed = int(rng.integers(2**31)) if isinstance(rng, np.random.Generator) else rng
-        self.rng = np.random.default_rng(self.seed)
-        self.subject = Primal(f, xs, self.seed)
+        seed = int(rng.integers(2**31)) if isinstance(rng, np.random.Generator) else rng
+        super().__init__(kind, f, list(xs), seed, options)
+        self.rng, self.primal = np.random.default_rng(seed), Primal(f, xs, seed, self.start)
 
-    def facts(self) -> dict[str, str]:
-        """The geometry and the seed."""
-        f, said = self.f, {"inputs": self.subject.geometry}
+    def shown(self, facts: dict[str, Any]) -> dict[str, Any]:
+        f, said = self.f, {"inputs": self.primal.geometry}
         if isinstance(f, Module):
             said["layer"] = " ".join(repr(f).split())
         elif isinstance(f, functools.partial):
             said["attributes"] = ", ".join([*map(repr, f.args), *(f"{k}={v!r}" for k, v in f.keywords.items())])
-        return said | {"seed": f"rng={self.seed}"}
+        return {**facts, **said, "seed": f"rng={self.seed}"}
 
-    @contextmanager
-    def sealed(self, wrong: type[CheckFailed]) -> Iterator[None]:
-        """A block from which the subject comes back as it was. Its failures get the geometry and the repro of that state.
-
-        Args:
-            wrong: what a rule that breaks the protocol is raised as.
-        """
-        try:
-            with self.subject.sealed(), np.errstate(all="ignore"):
-                yield
-        except RuleError as error:
-            raise self._complete(wrong(str(error))) from error
-        except CheckFailed as error:
-            raise self._complete(error) from None
-
-    def _complete(self, error: CheckFailed) -> CheckFailed:
-        check = "check_linear" if isinstance(error, NotLinear) else self.check
-        named = {"check": self.check} if isinstance(error, BadSubject) else {}
-        repro = program(check, self.f, self.xs, **self.options, rng=self.seed)
-        return type(error)(error.headline, repro, **named, **error.facts, **self.facts())
+    def error(self, kind: type[CheckFailed], headline: str, **facts: Any) -> CheckFailed:
+        named = {"check": self.kind.check} if issubclass(kind, BadSubject) else {}
+        return super().error(kind, headline, **named, **facts)
 
     def finite(self, evaluation: Evaluation) -> list[HostArray]:
         """The outputs' values."""
         values = [y.numpy().copy() for y in evaluation.outputs]
-        for name, y in zip(self.subject.outputs, values, strict=True):
+        for name, y in zip(self.primal.outputs, values, strict=True):
             if not np.isfinite(y).all():
                 raise BadSubject(f"the output {name} is not finite")
         return values

@@ -14,7 +14,8 @@ from minigan.backends import backend as on_backend
 from minigan.errors import BackendError
 from minigan.nn.module import Module
 from minigan.testing.behaviour import hold_batch
-from minigan.testing.cases import Case, Result, evaluate, exactly, host, name_of, run, spoken
+from minigan.testing.calls import Result, evaluate, host, name_of, run
+from minigan.testing.cases import Case, exactly, spoken
 from minigan.testing.failures import BackendsDiffer, BadSubject, ModesMixed, StateLost
 from minigan.testing.seal import (
     generators_of,
@@ -69,8 +70,7 @@ def check_train_eval(factory_or_layer: Module | Factory, *xs: Any, rng: int = 0)
     """
     given = factory_or_layer
     layer = given if isinstance(given, Module) else made_by(given, rng)
-    case = Case(ModesMixed, given, host(xs), rng, layer=layer)
-    with untouched(layer):
+    with Case(ModesMixed, given, host(xs), rng, layer=layer) as case:
         for mode in (layer.eval, layer.train):
             before = state_of(layer)
             mode()
@@ -78,7 +78,7 @@ def check_train_eval(factory_or_layer: Module | Factory, *xs: Any, rng: int = 0)
                 if isinstance(m, Module) and m.training is not (mode == layer.train):
                     case.fail(f"{mode.__name__}() does not reach {path or 'the layer itself'}, a {type(m).__name__}")
             _hold_state(case, before, layer, f"{mode.__name__}() changes")
-    with untouched(layer) as start:
+        case.start.restore()
         layer.train()
         case.plain()
         reseed(rng)
@@ -86,7 +86,7 @@ def check_train_eval(factory_or_layer: Module | Factory, *xs: Any, rng: int = 0)
         layer.eval()
         _hold_evaluation(case, layer)
         layer.train()
-        start.rewind()
+        case.start.rewind()
         reseed(rng)
         again = evaluate(layer, case.xs, rng)
         case.hold(again, trained, "train() after eval() gives another result", ("after", "before"), exactly)
@@ -145,14 +145,14 @@ def check_state_dict(factory: Factory, *xs: Any, rng: int = 0) -> None:
     if isinstance(factory, Module):
         raise BadSubject(f"check_state_dict takes a factory, such as lambda: {name_of(factory)}, and got a layer")
     first, second = made_by(factory, rng), made_by(factory, rng + 1)
-    case = Case(StateLost, factory, host(xs), rng, layer=first)
-    first.eval()
-    case.plain()
-    _hold_separate(case, first, second)
-    _hold_complete(case, first.train())
-    kept = _hold_copies(case, first)
-    _hold_loaded(case, first, second, kept)
-    _hold_refusals(case, second, kept)
+    with Case(StateLost, factory, host(xs), rng, layer=first) as case:
+        first.eval()
+        case.plain()
+        _hold_separate(case, first, second)
+        _hold_complete(case, first.train())
+        kept = _hold_copies(case, first)
+        _hold_loaded(case, first, second, kept)
+        _hold_refusals(case, second, kept)
 
 
 def _train_once(case: Case, layer: Module) -> None:
@@ -317,14 +317,14 @@ def check_backends(f: Any, *xs: Any, backends: Sequence[str] = ("numpy", "strict
     >>> check_backends(mg.ops.tanh, np.ones((2, 3)))
     """
     given = {} if tuple(backends) == ("numpy", "strict") else {"backends": tuple(backends)}
-    case, module = Case(BackendsDiffer, f, host(xs), rng, given), module_of(f)
-    for name in backends:
-        try:
-            get(name)
-        except BackendError as error:
-            raise case.error(BadSubject, f"the backend {name!r} cannot be used here: {error}") from error
+    module = module_of(f)
     homes = {t.backend for _, t in module.named_state()} if module is not None else set()
-    with untouched(f):
+    with Case(BackendsDiffer, f, host(xs), rng, given) as case:
+        for name in backends:
+            try:
+                get(name)
+            except BackendError as error:
+                raise case.error(BadSubject, f"the backend {name!r} cannot be used here: {error}") from error
         expected: Result | None = None
         for name in backends:
             with on_backend(name):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -12,12 +11,12 @@ from minigan import backends
 from minigan.autodiff import Op, Tensor, grad, tensor
 from minigan.backends import HostArray
 from minigan.nn.module import Module
-from minigan.testing.cases import forward, input_names, is_floats, on_host
-from minigan.testing.seal import untouched
+from minigan.testing.calls import described, forward, input_names, is_floats, leaf, on_host
+from minigan.testing.seal import Snapshot
 
 
 class Evaluation(NamedTuple):
-    """One call.
+    """One call. Unlike a `Run` it may be of a gradient, whose variables are numbered and whose graph is of two calls.
 
     Attributes:
         leaves: the variables, one Tensor each.
@@ -47,19 +46,18 @@ class Function(Protocol):
 class Primal:
     """A user's function as a function of its float inputs, and of its parameters if it is a layer.
 
-    It is called inside ``with subject.sealed()``; afterwards everything that the function holds is as it was.
-
     Args:
         f: a function of Tensors, an op or a layer.
         xs: arrays, Tensors, numbers, None, or tuples of arrays for an op that takes one.
         seed: what minigan's generator starts from at each call.
+        start: the state that each call starts from.
 
     Attributes:
         geometry: every input's and parameter's shape and dtype, as they were given.
     """
 
-    def __init__(self, f: Any, xs: Sequence[Any], seed: int) -> None:
-        self.f, self.seed, self.xs = f, seed, [on_host(x) for x in xs]
+    def __init__(self, f: Any, xs: Sequence[Any], seed: int, start: Snapshot) -> None:
+        self.f, self.seed, self.start, self.xs = f, seed, start, [on_host(x) for x in xs]
         self.names: list[str] = []
         self.at: list[HostArray] = []
         self.outputs: list[str] = []
@@ -76,17 +74,11 @@ class Primal:
         self._parameters = list(named.values())
         self.names += named
         self.at += [p.numpy().astype(np.float64) for p in self._parameters]
-        self.geometry = ", ".join([*_described(names, self.xs), *_described(named, map(Tensor.numpy, named.values()))])
-
-    @contextmanager
-    def sealed(self) -> Iterator[None]:
-        """A block in which calls start from the state of its beginning, to which everything returns at its end."""
-        with untouched(self.f) as self._before:
-            yield
+        self.geometry = described([*names, *named], [*self.xs, *named.values()])
 
     def __call__(self, values: Sequence[HostArray]) -> Evaluation:
         """Call the function; its outputs get their names from the first call."""
-        self._before.restart(self.seed, everything=True)
+        self.start.restart(self.seed, everything=True)
         leaves = [tensor(v, requires_grad=True) for v in values[: self._inputs]]
         for p, v in zip(self._parameters, values[self._inputs :], strict=True):
             p.data, p.requires_grad = backends.to_array(v, home=p._home), True
@@ -95,7 +87,7 @@ class Primal:
         def given(x: Any) -> Any:
             if isinstance(x, tuple):
                 return tuple(map(given, x))
-            return next(inputs) if is_floats(x) else tensor(x) if isinstance(x, np.ndarray) else x
+            return next(inputs) if is_floats(x) else leaf(x)
 
         outputs = [y for y in forward(self.f, [given(x) for x in self.xs]) if y.dtype.kind == "f"]
         own = self.f.outputs if isinstance(self.f, Op) else ()
@@ -124,11 +116,8 @@ class Gradient:
 
     def _pulled(self, e: Evaluation, dys: Sequence[HostArray]) -> tuple[list[Tensor], list[Tensor | None]]:
         arriving = [tensor(dy, requires_grad=True) for dy in dys]
-        with np.errstate(all="ignore"):
-            grads = grad(
-                e.outputs, [e.leaves[i] for i in self._reached], arriving, create_graph=True, allow_unused=True
-            )
-        return arriving, list(grads)
+        leaves = [e.leaves[i] for i in self._reached]
+        return arriving, list(grad(e.outputs, leaves, arriving, create_graph=True, allow_unused=True))
 
     def __call__(self, values: Sequence[HostArray]) -> Evaluation:
         e = self.inner(values[: len(self.inner.at)])
@@ -140,11 +129,3 @@ class Gradient:
 def dense(rng: np.random.Generator, shape: tuple[int, ...]) -> HostArray:
     """Numbers of both signs, none of them small, so that nothing is hidden where they are weights."""
     return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice((-1.0, 1.0), shape))
-
-
-def _described(names: Iterable[str], values: Iterable[Any]) -> Iterator[str]:
-    for name, x in zip(names, values, strict=True):
-        if isinstance(x, tuple):
-            yield from _described([f"{name}[{i}]" for i in range(len(x))], x)
-        else:
-            yield f"{name} {x.shape} {x.dtype}" if isinstance(x, np.ndarray) else f"{name} {x!r}"

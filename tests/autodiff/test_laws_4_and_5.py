@@ -42,6 +42,8 @@ KERNELS = {  # what the kernels that a backend may override are tried with: arra
     "conv2d_weight_grad": (_normal((2, 4, 6, 5), (2, 4, 3, 3)), ((3, 2), *SETTINGS)),
     "patches": (_normal((2, 3, 6, 5)), ((3, 2), (3, 3), *SETTINGS[:3])),
     "fold": (_normal((2, 3, 3, 3, 2, 4)), ((6, 5), *SETTINGS[:3])),
+    "relu": (_normal((3, 4)), ()),
+    "leaky_relu": (_normal((3, 4)), (0.2,)),
     "scatter_add": (_normal((3, 2)), (np.array([0, 2, 0]), (4, 2))),
 }
 VARIED = {"leaky_relu": {"negative_slope": [0.2, 0.0, 1.0, 2.0, -0.5]}}  # attributes that a fast rule reads
@@ -58,7 +60,8 @@ def _arrays(result):
 
 
 def _on_host(a):
-    return np.array(backends.of(a).to_host(a))
+    home = backends.of(a)
+    return np.array(a if home is None else home.to_host(a))  # a rule may leave a NumPy scalar, which the engine wraps
 
 
 def _same(fast, plain):

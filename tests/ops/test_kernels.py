@@ -1,6 +1,7 @@
 """What the NumPy backend computes in its own way equals the plain form: kernels, and fused gradient rules."""
 
 import random
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from support import arriving_at, arriving_laid_out, assert_close, gamma, laid_out, positive, rngs
 
 from minigan.autodiff.registry import OPS, raw_ops
+from minigan.backends import filtering, passes, pool
 from minigan.backends.base import Backend
-from minigan.backends.numpy import BLOCK, NUMPY, PATCH_BYTES
+from minigan.backends.numpy import NUMPY, PATCH_BYTES
+from minigan.backends.passes import BLOCK
 from minigan.backends.plain import PlainKernels
 
 from .cases import CASES, longest
@@ -20,6 +23,27 @@ WITHOUT_AN_OP = {"adam"}
 PRECISIONS = st.sampled_from(["float32", "float64"])
 
 data = st.data()
+
+LOOPS = {"numpy": passes}
+if NUMPY.compiled is not passes:
+    LOOPS["compiled"] = NUMPY.compiled
+
+
+@contextmanager
+def ways(draw, loops=tuple(LOOPS)):
+    """A block in which the backend works in a drawn way, and small arrays are cut and counted as large ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(NUMPY), "compiled", LOOPS[draw(st.sampled_from(loops), "loops")])
+        patch.setattr(pool._pool, "size", draw(st.integers(1, 3), "threads"))
+        patch.setattr("minigan.backends.numpy.LARGE", draw(st.sampled_from([1, 3, 1 << 14]), "LARGE"))
+        patch.setattr("minigan.backends.numpy.RUN", draw(st.sampled_from([1, 32]), "RUN"))
+        patch.setattr(pool._pool, "serving", draw(st.booleans(), "serving"))
+        patch.setattr(
+            "minigan.backends.numpy.PATCH_BYTES", draw(st.sampled_from([1, 256, 1024, PATCH_BYTES]), "PATCH_BYTES")
+        )
+        patch.setattr(passes, "THICK", draw(st.sampled_from([1, 8]), "THICK"))
+        patch.setattr(passes, "BLOCK", draw(st.sampled_from([1, 7, BLOCK]), "BLOCK"))
+        yield
 
 
 def drawn(data, rng, name, dtype):
@@ -39,16 +63,56 @@ def test_every_kernel_without_an_op_is_compared_here():
 
 # astype and to are about dtypes and backends; no kernel is behind them
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"astype", "to"}))
-@given(data, rngs, PRECISIONS, st.sampled_from([1, 256, 1024, PATCH_BYTES]))
-def test_kernels_equal_the_plain_ones(name, data, rng, dtype, patch_bytes):
-    """In one block, in one an image, and in blocks that do not divide the batch."""
+@given(data, rngs, PRECISIONS)
+def test_kernels_equal_the_plain_ones(name, data, rng, dtype):
+    """In parts and blocks that divide the work and that do not, with every kind of inner loops."""
     call, bound = drawn(data, rng, name, dtype)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minigan.backends.numpy.PATCH_BYTES", patch_bytes)
-        results = [OPS[name].kernel(xp, *call.arguments(), **call.attributes) for xp in (NUMPY, PLAIN)]
-    for own, plain in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
-        assert_close(own, plain, bound)
+    with ways(data.draw):
+        own = OPS[name].kernel(NUMPY, *call.arguments(), **call.attributes)
+    plain = OPS[name].kernel(PLAIN, *call.arguments(), **call.attributes)
+    for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (own, plain)), strict=True):
+        assert_close(a, b, bound)
+        assert a.dtype == b.dtype
+
+
+@st.composite
+def filtered_geometry(draw):
+    """Batch, channels, outputs, size and padding of a 4x4 convolution of stride 2."""
+    padding = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)), "padding")
+    size = tuple(draw(st.integers(max(1, 4 - 2 * p), 19), "side") for p in padding)
+    small = tuple((n + 2 * p - 4) // 2 + 1 for n, p in zip(size, padding, strict=True))
+    return *(draw(st.integers(1, 3), name) for name in ("batch", "channels", "outputs")), size, small, padding
+
+
+@pytest.mark.skipif("compiled" not in LOOPS, reason="only compiled loops filter: pip install 'minigan[fast]'")
+@given(data, rngs, PRECISIONS, filtered_geometry())
+def test_minimal_filtering_equals_the_plain_convolution(data, rng, dtype, geometry):
+    n, c, o, size, small, padding = geometry
+    x, dy, weight = (rng.uniform(-1, 1, shape).astype(dtype) for shape in ((n, c, *size), (n, o, *small), (o, c, 4, 4)))
+    bias = rng.uniform(-1, 1, o).astype(dtype) if data.draw(st.booleans(), "bias") else None
+    rest = (2, 2), padding, (1, 1), 1
+    calls = {
+        "conv2d": (x, weight, bias, small, *rest),
+        "conv2d_input_grad": (dy, weight, size, *rest),
+        "conv2d_weight_grad": (x, dy, (4, 4), *rest),
+    }
+    # what the roundings of a sum of so many products, and of the maps around it, may come to, times the sum of the magnitudes of
+    # all that is added up, for values of 1 at most: the products of the maps' coefficients add up to 20, 21 and 28 an axis
+    tiles = n * filtering.tiles(small)[0] * filtering.tiles(small)[1]
+    bounds = {
+        name: magnitude * terms * gamma(terms + 20, dtype)
+        for name, magnitude, terms in zip(calls, (20**2, 21**2, 28**2), (4 * c, o, tiles), strict=True)
+    }
+    for name, arguments in calls.items():
+        with ways(data.draw, ["compiled"]), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(filtering, "CHANNELS", 1)
+            patch.setattr(filtering, "ROWS", data.draw(st.sampled_from([1, 2, 3]), "ROWS"))
+            serving = filtering.serves((o, c, 4, 4), x, dy, small, rest)
+            own = getattr(NUMPY, name)(*arguments)
+        assert serving
+        plain = getattr(PLAIN, name)(*arguments)
         assert own.dtype == plain.dtype
+        assert_close(own, plain, bounds[name])
 
 
 every_fast_rule = pytest.mark.parametrize(("name", "inputs"), sorted(NUMPY.fast_rules))
@@ -73,7 +137,8 @@ def fast_and_plain(name, inputs, call, arriving):
 def test_fast_rules_equal_the_plain_ones(name, inputs, data, rng, dtype):
     call, bound = drawn(data, rng, name, dtype)
     arriving = [arriving_laid_out(data.draw, g, rng) for g in arriving_at(call, rng)]
-    fast, plain = fast_and_plain(name, inputs, call, arriving)
+    with ways(data.draw):
+        fast, plain = fast_and_plain(name, inputs, call, arriving)
     if fast is not None:
         both = ((fast,), (plain,)) if len(inputs) == 1 else (fast, plain)
         for x, own, reference in zip(inputs, *both, strict=True):
@@ -83,8 +148,9 @@ def test_fast_rules_equal_the_plain_ones(name, inputs, data, rng, dtype):
 
 
 @every_fast_rule
-def test_no_fast_rule_always_declines(name, inputs):
-    """It may for rare settings; then the plain rule serves."""
+def test_no_fast_rule_always_declines(name, inputs, monkeypatch):
+    """It may for rare settings, or for small arrays; then the plain rule serves."""
+    monkeypatch.setattr("minigan.backends.numpy.LARGE", 1)
 
     def served(call):
         return fast_and_plain(name, inputs, call, arriving_at(call, np.random.default_rng(0)))[0] is not None
@@ -93,20 +159,22 @@ def test_no_fast_rule_always_declines(name, inputs):
 
 
 @given(
+    data,
     rngs,
     PRECISIONS,
     st.sampled_from([1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3]),
     st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.9)]),
     st.sampled_from([1, 2, 1000]),
 )
-def test_adam_equals_the_plain_one(rng, dtype, size, betas, step):
+def test_adam_equals_the_plain_one(data, rng, dtype, size, betas, step):
     value, grad, m = (rng.standard_normal(size).astype(dtype) for _ in range(3))
     v = positive(rng, (size,)).astype(dtype)
     results = []
     for xp in (NUMPY, PLAIN):
         state = [a.copy() for a in (value, m, v)]
         given_grad = grad.copy()
-        assert xp.adam(state[0], given_grad, *state[1:], 1e-3, betas, 1e-8, step) is None
+        with ways(data.draw):
+            assert xp.adam(state[0], given_grad, *state[1:], 1e-3, betas, 1e-8, step) is None
         np.testing.assert_array_equal(given_grad, grad)
         results.append(state)
     for own, plain in zip(*results, strict=True):

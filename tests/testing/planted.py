@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import minigan as mg
 from minigan.backends.plain import channel_axes
+from minigan.testing import CheckFailed, check_layer
 
 
 def op_with(rules: dict[str, Any], outputs: tuple[str, ...] = ("y",), broadcasts: bool = False) -> Any:
@@ -164,7 +166,53 @@ def conv_flipped(xp, x, weight):
     return xp.conv2d(x, weight, None, small, (1, 1), (0, 0), (1, 1), 1)
 
 
+@op_with({"x": lambda F, dy: F.abs(dy)})
+def bent(xp, x):
+    """A rule that is not linear in what arrives."""
+    return 2 * x
+
+
+class Watching(mg.nn.Module):
+    """Another function where its weight is frozen."""
+
+    def __init__(self) -> None:
+        self.weight = mg.nn.Parameter([1.0, 2.0, 3.0])
+
+    def forward(self, x: Any) -> Any:
+        return x * self.weight if self.weight.requires_grad else x
+
+
+class Frozen(mg.nn.Module):
+    """Its weight gets no gradient in evaluation."""
+
+    def __init__(self):
+        self.weight = mg.nn.Parameter([2.0, 3.0, 4.0])
+
+    def forward(self, x):
+        return x * (self.weight if self.training else self.weight.detach())
+
+
+class Coupled(mg.nn.Module):
+    def forward(self, x):
+        return x - x.mean(axis=0, keepdims=True)
+
+
 def inputs(*shapes: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
     """Values in [-2, 2]."""
     rng = np.random.default_rng(seed)
     return [rng.uniform(-2, 2, shape) for shape in shapes]
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+# Ops with a kink that a point may lie on.
+KINKED = {"abs", "clip", "l1_loss", "max", "min", "maximum", "minimum", "relu", "leaky_relu"}
+
+
+def layer_failure(*args: Any, **kwargs: Any) -> CheckFailed:
+    """What `check_layer` raises."""
+    with pytest.raises(CheckFailed) as caught:
+        check_layer(*args, **kwargs)
+    return caught.value

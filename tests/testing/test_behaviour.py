@@ -73,7 +73,7 @@ from minigan.testing.behaviour import (
     check_layouts,
     check_no_mutation,
 )
-from minigan.testing.cases import name_of
+from minigan.testing.calls import name_of
 from minigan.testing.inference import check_dtype, check_shape_inference
 from minigan.testing.state import check_backends, check_state_dict, check_train_eval
 
@@ -277,11 +277,11 @@ def test_stated_shapes_are_held():
 
 
 def test_a_gradient_of_another_shape_is_found_though_the_engine_let_it_pass(monkeypatch):
-    from minigan.testing import cases
+    from minigan.testing import calls
 
     transposed = lambda *args, **kwargs: [g.transpose(1, 0) for g in grad(*args, **kwargs)]
-    grad = cases.grad
-    monkeypatch.setattr(cases, "grad", transposed)
+    grad = calls.grad
+    monkeypatch.setattr(calls, "grad", transposed)
     with pytest.raises(failures.ShapeWrong, match=r"the gradient of x has shape \(3, 4\), x has \(4, 3\)"):
         check_shape_inference(mg.ops.tanh, X)
 

@@ -1,0 +1,174 @@
+"""The one pool of threads that is at work in the process.
+
+Two pools spoil each other, for threads that wait for work spin. So either BLAS's threads serve, for the products, and all else
+is done in the calling thread; or minigan's do: a hot kernel cuts its work into parts, one a thread, and BLAS keeps to one
+thread inside. Products alone are faster in BLAS's threads, everything else in minigan's: the first large convolution takes
+over, for good. ``docs/decisions/0007-threads.md`` has the figures.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import threading
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from operator import itemgetter
+from queue import SimpleQueue
+from typing import Any
+
+from minigan.errors import BackendError
+
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+Work = Callable[[slice], Any]
+Answers = SimpleQueue[tuple[int, Any, BaseException | None]]
+
+
+def usable() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _from_environment() -> int:
+    """All usable processors, or fewer where one of the usual variables asks for it."""
+    asked = [int(value) for name in VARIABLES if (value := os.environ.get(name, "")).isdecimal()]
+    return max(1, min([usable(), *asked]))
+
+
+class _Pool:
+    def __init__(self) -> None:
+        self.size = _from_environment()
+        self.serving = False  # or else BLAS's threads do
+        self.restart()
+
+    def restart(self) -> None:
+        """Start without threads, as a process does that was just forked."""
+        self.tasks: SimpleQueue[tuple[contextvars.Context, Work, slice, Answers]] = SimpleQueue()
+        self.started = 1  # the calling thread takes a part, too
+        self.here = threading.local()
+
+    def serve(self) -> None:
+        """What each thread does for ever."""
+        self.here.busy = True
+        while True:
+            context, work, part, answers = self.tasks.get()
+            try:
+                answers.put((part.start, context.run(work, part), None))
+            except BaseException as error:
+                answers.put((part.start, None, error))
+            del context, work, part, answers  # arrays are not to be held while waiting
+
+
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.restart)
+
+
+def threads() -> int:
+    """How many threads the hot kernels use: one for each processor, unless `set_threads` or the environment says fewer.
+
+    >>> mg.backends.threads() >= 1
+    True
+    """
+    return _pool.size
+
+
+def set_threads(n: int) -> None:
+    """Use `n` threads from now on.
+
+    Raises:
+        BackendError: less than one, or more than this process has processors.
+
+    >>> before = mg.backends.threads()
+    >>> mg.backends.set_threads(1)
+    >>> mg.backends.threads()
+    1
+    >>> mg.backends.set_threads(before)
+    """
+    if not isinstance(n, int) or not 1 <= n <= usable():
+        raise BackendError(f"threads must be from 1 to {usable()}, the processors that this process may use, got {n!r}")
+    _pool.size = n
+    for library in _blas():
+        library.set_num_threads(n)
+
+
+def serving() -> bool:
+    """Whether minigan's threads serve, and not BLAS's."""
+    return _pool.serving
+
+
+def take_over(yes: bool = True) -> None:
+    """Let minigan's own threads serve from now on, or BLAS's again.
+
+    Sums may be rounded in another order by the one than by the other.
+    """
+    _pool.serving = yes
+
+
+def run(work: Work, count: int, least: int = 1) -> list[Any]:
+    """Call `work` with slices that make up ``range(count)``, one a thread and each of at least `least`; its results in order."""
+    if not _pool.serving or getattr(_pool.here, "busy", False):
+        return [work(part) for part in _parts(count, 1)]
+    parts = _parts(count, min(_pool.size, count // least))
+    while _pool.started < len(parts):
+        threading.Thread(target=_pool.serve, name="minigan", daemon=True).start()
+        _pool.started += 1
+    answers: Answers = SimpleQueue()
+    with one_blas_thread:
+        for part in parts[1:]:
+            _pool.tasks.put((contextvars.copy_context(), work, part, answers))
+        _pool.here.busy = True
+        try:
+            results = [work(part) for part in parts[:1]]
+        finally:
+            _pool.here.busy = False
+            others = sorted((answers.get() for _ in parts[1:]), key=itemgetter(0))
+    for _, result, error in others:
+        if error is not None:
+            raise error
+        results.append(result)
+    return results
+
+
+def _parts(count: int, number: int) -> list[slice]:
+    """`number` slices of nearly equal length; one where `number` is 0, none where there is nothing to do."""
+    number = max(1, number)
+    ends = [count * i // number for i in range(number + 1)]
+    return [slice(a, b) for a, b in pairwise(ends) if a < b]
+
+
+class _OneThread:
+    """``with one_blas_thread:`` products of matrices start no threads; several threads may be inside at once."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.before: list[int] = []
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.before = [library.num_threads for library in _blas()]
+                for library in _blas():
+                    library.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                for library, n in zip(_blas(), self.before, strict=True):
+                    library.set_num_threads(n)
+
+
+one_blas_thread = _OneThread()
+
+
+@cache
+def _blas() -> list[Any]:
+    """The BLAS libraries in the process whose threads can be set."""
+    from threadpoolctl import ThreadpoolController
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)

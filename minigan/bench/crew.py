@@ -1,0 +1,147 @@
+"""The processes of a bench: all alive at once, one of them working at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import minigan
+from minigan.backends.pool import VARIABLES
+
+PAUSE = 0.1  # seconds between turns: time for the other side's threads to stop spinning and sleep
+SHOWN = 12  # last lines of a dead worker's standard error
+HELD_BACK = (
+    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS",
+)  # fmt: skip
+"""Settings that keep a library from the processor's own instructions."""
+
+
+class WorkerDied(RuntimeError):
+    """A worker ended before it answered; the message has the last lines of what it said."""
+
+
+def environment(threads: int, as_is: bool, **settings: str) -> dict[str, str]:
+    """A worker's environment: this minigan, this many threads, `settings`; and unless `as_is`, nothing held back."""
+    dropped = {"MINIGAN_FAST", *([] if as_is else HELD_BACK)}
+    kept = {k: v for k, v in os.environ.items() if k not in dropped}
+    path = os.pathsep.join(filter(None, [str(Path(minigan.__file__).parent.parent), kept.get("PYTHONPATH")]))
+    return kept | dict.fromkeys(VARIABLES, str(threads)) | settings | {"PYTHONPATH": path}
+
+
+class Worker:
+    """One side's process.
+
+    Args:
+        label: the side's name in messages.
+        side: minigan, torch or floor.
+        job: the file that says what to build.
+        env: its environment.
+
+    Raises:
+        WorkerDied: it ended before it was ready.
+
+    Attributes:
+        facts: what it said of itself when it was ready.
+    """
+
+    def __init__(self, label: str, side: str, job: Path, env: Mapping[str, str]) -> None:
+        self.label = label
+        self._said = open(job.with_name(f"{label}.stderr"), "w+b")  # noqa: SIM115 - closed with the process
+        # a session of its own, so that Ctrl-C comes to the bench alone, which ends its workers
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("worker.py")), side, str(job)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=env, start_new_session=True,
+        )  # fmt: skip
+        try:
+            self.facts: dict[str, Any] = self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, command: str, argument: Any) -> Any:
+        """Give a command and wait for its answer; `WorkerDied` where none comes."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what it died of is said below
+            self._process.stdin.write(f"{json.dumps([command, argument])}\n".encode())
+            self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line)
+        code = self._process.wait()
+        raise WorkerDied(
+            "\n    ".join([f"the worker of {self.label} died with exit code {code}; it said last:", *self.said()])
+        )
+
+    def said(self) -> list[str]:
+        """The last lines of its standard error."""
+        self._said.seek(0)
+        return self._said.read().decode(errors="replace").splitlines()[-SHOWN:]
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self._process.wait()
+        self._said.close()
+
+
+class Crew:
+    """The workers of one network. One that dies is dropped with a message, and the others go on.
+
+    Attributes:
+        workers: those alive, by label.
+        errors: what went wrong, one message each.
+        said: what the others wrote on standard error, each line once.
+    """
+
+    def __init__(self) -> None:
+        self.workers: dict[str, Worker] = {}
+        self.errors: list[str] = []
+        self.said: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for label in list(self.workers):
+            self.dismiss(label)
+
+    def start(self, label: str, side: str, job: Path, env: Mapping[str, str]) -> bool:
+        """Start a worker and wait until it is ready."""
+        try:
+            self.workers[label] = Worker(label, side, job, env)
+        except WorkerDied as error:
+            self.errors.append(str(error))
+        return label in self.workers
+
+    def ask(self, label: str, command: str, argument: Any) -> Any:
+        """A worker's answer, or None where it is no longer there."""
+        if label not in self.workers:
+            return None
+        time.sleep(PAUSE)
+        try:
+            return self.workers[label].ask(command, argument)
+        except WorkerDied as error:
+            self.errors.append(str(error))
+            self.workers.pop(label).close()
+            return None
+
+    def dismiss(self, label: str) -> None:
+        """End a worker."""
+        worker = self.workers.pop(label)
+        self.said = list(dict.fromkeys([*self.said, *(f"{label}: {line}" for line in worker.said())]))
+        worker.close()

@@ -1,0 +1,108 @@
+"""``minigan bench``: what is asked, in order, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from minigan import backends
+from minigan.bench import report, scaling
+from minigan.bench.compare import Options, measure, torch_version
+from minigan.bench.crew import HELD_BACK
+from minigan.bench.networks import NETWORKS, named
+from minigan.errors import RunError
+from minigan.gan import files
+
+PEER = "2.13"  # the version of PyTorch that minigan is measured against
+
+
+def bench(only: str | None, options: Options, as_json: bool) -> bool:
+    """Measure one network or all, and print each as soon as it is measured; whether nothing went wrong.
+
+    Raises:
+        RunError: an unknown network, or a batch below 1.
+        BackendError: a backend or a number of threads that this machine does not have.
+    """
+    networks = [named(only)] if only else list(NETWORKS.values())
+    facts, notes = _begin(options, as_json)
+    results = []
+    for network in networks:
+        _progress(network.name)
+        results.append(measure(network, options))
+        if not as_json:
+            print(f"\n{report.block(results[-1])}", flush=True)
+    if as_json:
+        print(json.dumps({"machine": facts, "threads": options.count, "notes": notes, "networks": results}, indent=2))
+    return not any(result["errors"] for result in results)
+
+
+def scale(out: Path | None, options: Options, as_json: bool, axes: scaling.Axes = scaling.AXES) -> bool:
+    """Measure how a step grows, and print the tables, or write them to `out`; whether nothing went wrong.
+
+    Raises:
+        RunError: `out` lies in no folder.
+        BackendError: a backend or a number of threads that this machine does not have.
+    """
+    if out is not None and not out.parent.is_dir():
+        raise RunError(f"there is no folder {out.parent} for --out {out}; make it first")
+    facts, notes = _begin(options, as_json or out is None)
+    points = []
+    for point in scaling.measure(axes, scaling.options(options)):
+        points.append(point)
+        _progress(f"{point['axis']} {point['value']} is measured")
+    text = scaling.markdown(points, report.heading(facts, options.count))
+    if as_json:
+        text = (
+            json.dumps({"machine": facts, "threads": options.count, "notes": notes, "scaling": points}, indent=2) + "\n"
+        )
+    if out is None:
+        print(text, end="")
+    else:
+        files.write(out, text)
+        print(f"the tables are in {out}")
+    return not any(point["errors"] for point in points)
+
+
+def _begin(options: Options, quiet: bool) -> tuple[dict[str, Any], list[str]]:
+    """Refuse what cannot be measured here; the machine, and what there is to say before figures, printed unless `quiet`."""
+    if options.batch is not None and options.batch < 2:
+        raise RunError(f"--batch-size must be at least 2, for batch norm, got {options.batch}")
+    backends.set_threads(options.count)
+    backends.get(options.backend)
+    facts, notes = report.machine(), _notes(options)
+    if not quiet:
+        print("\n".join([report.heading(facts, options.count), *notes]), flush=True)
+    return facts, notes
+
+
+def _notes(options: Options) -> list[str]:
+    """What a reader of the figures must know."""
+    notes = []
+    held = [name for name in HELD_BACK if name in os.environ]
+    if held:
+        what = (
+            "kept, as asked"
+            if options.as_is
+            else "dropped, so that both sides choose their kernels (--as-is keeps them)"
+        )
+        notes.append(f"note: settings of the environment that hold libraries back, {', '.join(held)}: {what}")
+    peer = torch_version()
+    if peer is None:
+        notes.append(
+            f"note: PyTorch is not installed, so there are no ratios; pip install torch=={PEER}.0 puts it beside minigan"
+        )
+    elif not peer.startswith(f"{PEER}."):
+        notes.append(f"note: this is PyTorch {peer}; minigan's figures are against {PEER}, pip install torch=={PEER}.0")
+    if options.backend == "numpy" and not find_spec("numba"):
+        notes.append("note: Numba is not installed, so there is no side with fast kernels; pip install 'minigan[fast]'")
+    return notes
+
+
+def _progress(text: str) -> None:
+    """Say on a terminal what takes the time."""
+    if sys.stderr.isatty():
+        print(f"bench: {text} ...", file=sys.stderr, flush=True)

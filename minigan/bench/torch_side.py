@@ -1,0 +1,127 @@
+"""PyTorch's side of a bench: the same networks and steps. Runs in `worker`, without minigan."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+
+class Side:
+    """A network of PyTorch and its step: D frozen in G's turn; the job's `variant` names Adam's form and the memory format."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.torch = torch = import_module("torch")  # by name: type checkers need not have it
+        torch.set_num_threads(job["threads"])
+        self.device = "cuda" if job["backend"] == "cupy" else "cpu"
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError(f"this PyTorch, {torch.__version__}, has no GPU to compare with")
+        self.job = job
+        self.step = getattr(self, job["step"])
+        if job["step"] == "chain":
+            self.x = torch.full((4, 4), 0.5, requires_grad=True, device=self.device)
+            return
+        self.adam, layout = job["variant"]
+        stored = np.load(job["numbers"])
+        self.g, self.d = (self.player(side, stored, layout) for side in "gd")
+        self.real, self.z, self.epsilon = (self.tensor(stored[name]) for name in ("real", "z", "epsilon"))
+        if layout == "channels_last":
+            self.real = self.real.to(memory_format=torch.channels_last)
+        self.optimizers: dict[str, Any] = {}
+
+    def tensor(self, array: Any) -> Any:
+        return self.torch.from_numpy(array).to(self.device)
+
+    def player(self, side: str, stored: Any, layout: str) -> Any:
+        """G or D, from its layers and its weights."""
+        nn = self.torch.nn
+        module = nn.Sequential(*(getattr(nn, name)(**settings) for name, settings in self.job["layers"][side]))
+        weights = {k[2:]: self.torch.from_numpy(stored[k]) for k in stored.files if k.startswith(f"{side}.")}
+        module.load_state_dict(weights)
+        module.to(self.device)
+        return module.to(memory_format=self.torch.channels_last) if layout == "channels_last" else module
+
+    def optimizer(self, side: str) -> Any:
+        """The optimiser of G or D, made when its player first learns."""
+        if side not in self.optimizers:
+            settings = {"lr": self.job["lr"], "betas": tuple(self.job["betas"]), self.adam: True}
+            self.optimizers[side] = self.torch.optim.Adam(getattr(self, side).parameters(), **settings)
+        return self.optimizers[side]
+
+    def facts(self) -> dict[str, Any]:
+        """What the report says of this side."""
+        return {"version": str(self.torch.__version__)}
+
+    def chain(self) -> Any:
+        """Many small ops, forward and backward."""
+        y = self.x
+        for _ in range(self.job["chain"]):
+            y = self.torch.tanh(y)
+        self.x.grad = None
+        loss = y.sum()
+        loss.backward()
+        return (loss,)
+
+    def adversarial(self) -> Any:
+        """D's turn, then G's."""
+        torch, bce = self.torch, self.torch.nn.functional.binary_cross_entropy_with_logits
+        ones = torch.ones(len(self.real), 1, device=self.device)
+        fake = self.g(self.z)
+        self.optimizer("d").zero_grad()
+        loss_d = bce(self.d(self.real), 0.9 * ones) + bce(self.d(fake.detach()), 0 * ones)
+        loss_d.backward()
+        self.optimizer("d").step()
+        self.optimizer("g").zero_grad()
+        self.d.requires_grad_(False)
+        loss_g = bce(self.d(fake), ones)
+        loss_g.backward()
+        self.d.requires_grad_(True)
+        self.optimizer("g").step()
+        return loss_d, loss_g
+
+    def critic(self) -> Any:
+        """One step of the critic, with the penalty of Gulrajani et al. (2017)."""
+        torch, real = self.torch, self.real
+        with torch.no_grad():
+            fake = self.g(self.z)
+        self.optimizer("d").zero_grad()
+        share = self.epsilon[:, None, None, None]
+        x = (share * real + (1 - share) * fake).requires_grad_(True)
+        (dx,) = torch.autograd.grad(self.d(x).sum(), x, create_graph=True)
+        penalty = ((dx.flatten(1).norm(dim=1) - 1) ** 2).mean()
+        loss = self.d(fake).mean() - self.d(real).mean() + self.job["lambda"] * penalty
+        loss.backward()
+        self.optimizer("d").step()
+        return loss, penalty
+
+    def finish(self) -> None:
+        """Wait until everything is computed."""
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+
+    def rehearse(self, samples: int) -> None:
+        """One step on a few samples, of which nothing is left but what the libraries loaded."""
+        given = self.real, self.z, self.epsilon
+        self.real, self.z, self.epsilon = (a[:samples] for a in given)
+        self.step()
+        self.real, self.z, self.epsilon = given
+        self.optimizers.clear()
+        self.g.zero_grad()
+        self.d.zero_grad()
+
+    def check(self, path: str) -> list[float]:
+        """The losses of one step that moves nothing; every gradient goes to `path`."""
+        if self.job["step"] == "chain":
+            losses = self.step()
+            np.savez(path, x=self.x.grad.cpu().numpy())
+            return [loss.item() for loss in losses]
+        groups = [self.optimizer(side).param_groups[0] for side in "gd"]
+        for group in groups:
+            group["lr"] = 0.0  # Adam's first step would turn rounding into signs
+        losses = self.step()
+        for group in groups:
+            group["lr"] = self.job["lr"]
+        named = [(f"{side}.{k}", p.grad) for side in "gd" for k, p in getattr(self, side).named_parameters()]
+        np.savez(path, **{k: grad.cpu().contiguous().numpy() for k, grad in named if grad is not None})
+        return [loss.item() for loss in losses]
