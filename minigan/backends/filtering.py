@@ -9,20 +9,20 @@ A, B and G evaluate polynomials at 0, 1, -1, 2 and infinity. In two dimensions a
 matrices (tiles, 4C) and (4C, O) where the plain way takes 64, and its gradients are the transposes of the same scheme. Rounding
 grows by a factor of about ten; ``docs/decisions/0008-minimal-filtering.md`` has the figures.
 
-The functions here are the one-dimensional maps, for numbers or arrays; ``compiled.py`` has the loops around them. In NumPy these
+The functions here are the one-dimensional maps, for numbers or arrays; `compiled` has the loops around them. In NumPy these
 take longer than the products that are saved, so that only compiled loops filter.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from minigan.backends import pool
 
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64))  # that there are compiled loops for
 TILE = 4  # outputs of a tile along one axis
 POINTS = 5  # products along one axis, and a tile's inputs
 MATRICES = POINTS * POINTS
@@ -37,7 +37,7 @@ def serves(weight: tuple[int, ...], a: Any, b: Any, small: Pair, geometry: tuple
     stride, _, dilation, groups = geometry
     kind = weight[2:] == (4, 4) and stride == (2, 2) and dilation == (1, 1) and groups == 1
     rows = len(a) * math.prod(tiles(small))
-    return kind and a.dtype == b.dtype and a.dtype.char in "fd" and min(weight[:2]) >= CHANNELS and rows >= ROWS // 2
+    return kind and a.dtype == b.dtype and a.dtype in DTYPES and min(weight[:2]) >= CHANNELS and rows >= ROWS // 2
 
 
 def tiles(small: Pair) -> Pair:
@@ -104,8 +104,8 @@ class MinimalFiltering:
 
         def work(part: slice) -> None:
             for block in _blocks(part, count):
-                inputs, outputs = self._products(block, count, weight)
-                loops.split_windows(images[block], inputs, count, padding)
+                inputs, outputs = self._products(block, count, len(weight), weight.shape[1], weight.dtype)
+                loops.split_windows(images[block], inputs, count, padding, 0)
                 np.matmul(inputs, matrices.swapaxes(1, 2), out=outputs)
                 loops.join_outputs(outputs, y[block], count)
                 if bias is not None:
@@ -122,8 +122,8 @@ class MinimalFiltering:
 
         def work(part: slice) -> None:
             for block in _blocks(part, count):
-                inputs, outputs = self._products(block, count, weight)
-                loops.split_outputs(outgoing[block], outputs, count)
+                inputs, outputs = self._products(block, count, len(weight), weight.shape[1], weight.dtype)
+                loops.split_outputs(outgoing[block], outputs, count, 0)
                 np.matmul(outputs, matrices, out=inputs)
                 loops.join_windows(inputs, x[block], count, padding)
 
@@ -132,42 +132,34 @@ class MinimalFiltering:
 
     def filtered_weight_grad(self, x: Any, dy: Any, padding: Pair) -> Any:
         """(N, C, H, W), (N, O, P, Q) -> (O, C, 4, 4)."""
-        images, outgoing, rows = self.nhwc(x), self.nhwc(dy), np.empty((dy.shape[1], 4, 4, x.shape[1]), x.dtype)
-        weight = rows.transpose(0, 3, 1, 2)
+        images, outgoing, o, c = self.nhwc(x), self.nhwc(dy), dy.shape[1], x.shape[1]
         loops, count = self.compiled, tiles(dy.shape[2:])
+        inputs, outputs = self._products(slice(0, len(x)), count, o, c, x.dtype)
 
-        def work(part: slice) -> Any:
-            total = None
-            for block in _blocks(part, count):
-                inputs, outputs = self._products(block, count, weight)
-                loops.split_windows(images[block], inputs, count, padding)
-                loops.split_outputs(outgoing[block], outputs, count)
-                own = np.matmul(outputs.swapaxes(1, 2), inputs)
-                total = own if total is None else np.add(total, own, out=total)
-            return total
+        def split(part: slice) -> None:
+            loops.split_windows(images[part], inputs, count, padding, part.start)
+            loops.split_outputs(outgoing[part], outputs, count, part.start)
 
-        total, *others = pool.run(work, len(x))
-        for other in others:
-            total += other
-        products = total.reshape(MATRICES, dy.shape[1], 4, x.shape[1])
-        pool.run(lambda part: loops.join_taps(products, rows, (part.start, part.stop)), dy.shape[1])
-        return weight
+        pool.run(split, len(x))
+        products = self.empty((MATRICES, o, 4 * c), x.dtype)
+        pool.run(lambda part: np.matmul(outputs[part].swapaxes(1, 2), inputs[part], out=products[part]), MATRICES)
+        products, rows = products.reshape(MATRICES, o, 4, c), self.empty((o, 4, 4, c), x.dtype)
+        pool.run(lambda part: loops.join_taps(products, rows, (part.start, part.stop)), o)
+        return rows.transpose(0, 3, 1, 2)
 
     def _matrices(self, weight: Any) -> Any:
         """The weight as products: (25, O, 4C)."""
         o, c = weight.shape[:2]
-        rows, matrices = self.nhwc(weight), self.empty((MATRICES, o, 4, c), weight.dtype)
-        loops = self.compiled
+        rows, matrices, loops = self.nhwc(weight), self.empty((MATRICES, o, 4, c), weight.dtype), self.compiled
         pool.run(lambda part: loops.split_taps(rows, matrices, (part.start, part.stop)), o)
         return matrices.reshape(MATRICES, o, 4 * c)
 
-    def _products(self, block: slice, count: Pair, weight: Any) -> tuple[Any, Any]:
+    def _products(self, block: slice, count: Pair, o: int, c: int, dtype: Any) -> tuple[Any, Any]:
         """Room for a block's inputs and outputs as products."""
-        o, c = weight.shape[:2]
-        rows = (block.stop - block.start) * count[0] * count[1]
-        return self.empty((MATRICES, rows, 4 * c), weight.dtype), self.empty((MATRICES, rows, o), weight.dtype)
+        rows = (block.stop - block.start) * math.prod(count)
+        return self.empty((MATRICES, rows, 4 * c), dtype), self.empty((MATRICES, rows, o), dtype)
 
 
-def _blocks(part: slice, count: Pair) -> Iterator[slice]:
-    size = max(1, ROWS // (count[0] * count[1]))
-    return (slice(i, min(i + size, part.stop)) for i in range(part.start, part.stop, size))
+def _blocks(part: slice, count: Pair) -> list[slice]:
+    """Images that are worked on at a time, of which each has so many tiles."""
+    return pool.blocks(part, ROWS // math.prod(count))

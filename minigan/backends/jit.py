@@ -17,7 +17,6 @@ from typing import Any
 from minigan.backends import passes
 
 COMPILED = "minigan.backends.compiled"
-SOURCES = ("compiled.py", "filtering.py")
 
 
 def load() -> ModuleType:
@@ -42,7 +41,8 @@ def load() -> ModuleType:
             RuntimeWarning,
             stacklevel=2,
         )
-    sys.modules.pop(COMPILED, None)
+    for name in [name for name in sys.modules if name.startswith(COMPILED)]:
+        del sys.modules[name]
     try:
         with _set(passes, KEPT=False), _announced(numba):
             return importlib.import_module(COMPILED)
@@ -61,7 +61,8 @@ def _folder(numba: Any) -> Path:
     import pooch
 
     here = Path(__file__).parent
-    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES)).hexdigest()
+    sources = [here / "filtering.py", *sorted((here / "compiled").glob("*.py"))]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     folder = Path(numba.config.CACHE_DIR or pooch.os_cache("minigan")) / f"kernels-{digest[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -12,6 +12,7 @@ import numpy as np
 SMALLEST = 1 << 16  # bytes; the system's allocator is as good for less
 LARGEST = 1 << 28  # bytes; more is given back to the system at once
 STEP = 1 << 14  # sizes are rounded up to this, so that nearly equal arrays share blocks
+SLACK = 1.3  # a free block may be this many times as large as what is asked for
 ALIGNMENT = 64  # a cache line, and the widest register
 BOUND = 1 << 28  # bytes of free blocks that are kept at most when memory is asked for
 
@@ -38,15 +39,21 @@ class Memory:
             return np.empty(shape, dtype)
         size = -(-size // STEP) * STEP
         with self._lock:
-            blocks = self._blocks[size] = self._blocks.pop(size, [])
+            block = self._unseen(size)
+            if block is None:
+                self._trim(self.bound)
+                block = np.empty(size + ALIGNMENT, np.uint8)
+                self._blocks.setdefault(size, []).append(block)
+            return np.ndarray(shape, dtype, block, -block.ctypes.data % ALIGNMENT)
+
+    def _unseen(self, size: int) -> Any:
+        """A free block of about this size, the best that there is; None without one."""
+        for near in sorted(s for s in self._blocks if size <= s <= SLACK * size):
+            blocks = self._blocks[near] = self._blocks.pop(near)  # the last one used
             for i in range(len(blocks)):
                 if references(blocks, i) == ALONE:
-                    break
-            else:
-                self._trim(self.bound)
-                i = len(blocks)
-                blocks.append(np.empty(size + ALIGNMENT, np.uint8))
-            return np.ndarray(shape, dtype, blocks[i], -blocks[i].ctypes.data % ALIGNMENT)
+                    return blocks[i]
+        return None
 
     @property
     def free(self) -> int:

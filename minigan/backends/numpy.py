@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property, reduce
 from typing import Any
 
@@ -12,7 +11,7 @@ from minigan.backends import filtering, jit, passes, pool
 from minigan.backends.base import Backend, HostArray
 from minigan.backends.memory import MEMORY
 
-PATCH_BYTES = 1 << 23  # patches that a thread works on at a time
+PATCH_BYTES = 1 << 22  # patches that a thread works on at a time
 LARGE = 1 << 14  # elements from which on compiled loops are worth their start
 SHARE = 1 << 17  # elements that a thread should have at least; to wake it takes some 50 microseconds
 RUN = 32  # neighbouring numbers in a patch from which on compiled loops copy faster than NumPy
@@ -53,20 +52,20 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
     def loops(self, *arrays: Any) -> Any:
         """The inner loops for such arrays."""
         first = arrays[0]
-        known = first.dtype.char in "fd" and all(a.dtype == first.dtype for a in arrays)
+        known = first.dtype in filtering.DTYPES and all(a.dtype == first.dtype for a in arrays)
         return self.compiled if known and first.size >= LARGE else passes
 
     # -- memory ----------------------------------------------------------------------------------------
 
     def packed(self, x: Any) -> Any:
-        """x in C order, copied where it is not."""
-        if x.flags.c_contiguous:
+        """x in C order and aligned, copied where it is not."""
+        if x.flags.c_contiguous and x.flags.aligned:
             return x
         y = self.empty(x.shape, x.dtype)
         if y.size < LARGE:
             np.copyto(y, x)
-        else:
-            pool.run(lambda part: np.copyto(y[part], x[part]), len(x), SHARE * len(x) // x.size)
+            return y
+        pool.run(lambda part: np.copyto(y[part], x[part]), len(x), SHARE * len(x) // x.size)
         return y
 
     def reshape(self, x: Any, shape: Any) -> Any:
@@ -115,15 +114,16 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
         loops.fold(self.packed(patches), images, *geometry)
         return images.transpose(0, 3, 1, 2)
 
-    def _filters(self, weight: tuple[int, ...], x: Any, other: Any, *geometry: Any) -> bool:
-        """Whether minimal filtering serves. A large convolution is better off with minigan's threads, either way."""
-        if x.size >= LARGE:
-            pool.take_over()
-        return filtering.serves(weight, x, other, *geometry) and self.compiled is not passes
+    def _large(self, x: Any) -> bool:
+        """Whether compiled convolutions serve for x. Such a convolution is better off with minigan's threads, too."""
+        if x.size < LARGE:
+            return False
+        pool.take_over()
+        return self.compiled is not passes
 
     def conv2d(self, x: Any, weight: Any, bias: Any, small: Pair, *geometry: Any) -> Any:
         """As the plain kernel, block by block."""
-        if self._filters(weight.shape, x, weight, small, geometry):
+        if self._large(x) and filtering.serves(weight.shape, x, weight, small, geometry):
             return self.filtered_conv2d(x, weight, bias, small, geometry[1])
         plain, matrix = super().conv2d, _as_matrix(weight)
         y = self.empty((len(x), *small, len(weight)), np.result_type(x, weight))
@@ -139,7 +139,7 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
 
     def conv2d_input_grad(self, dy: Any, weight: Any, large: Pair, *geometry: Any) -> Any:
         """As the plain kernel, block by block."""
-        if self._filters(weight.shape, dy, weight, dy.shape[2:], geometry):
+        if self._large(dy) and filtering.serves(weight.shape, dy, weight, dy.shape[2:], geometry):
             return self.filtered_input_grad(dy, weight, large, geometry[1])
         plain, matrix = super().conv2d_input_grad, _as_matrix(weight)
         channels = weight.shape[1] * geometry[-1]
@@ -154,7 +154,8 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
 
     def conv2d_weight_grad(self, x: Any, dy: Any, kernel: Pair, *geometry: Any) -> Any:
         """As the plain kernel, block by block; each thread has a sum of its own."""
-        if self._filters((dy.shape[1], x.shape[1], *kernel), x, dy, dy.shape[2:], geometry):
+        weight = dy.shape[1], x.shape[1], *kernel
+        if self._large(dy) and filtering.serves(weight, x, dy, dy.shape[2:], geometry):
             return self.filtered_weight_grad(x, dy, geometry[1])
         plain = super().conv2d_weight_grad
 
@@ -173,7 +174,7 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
         inv_std = (1.0 / np.sqrt(var + eps)).astype(x.dtype)
         mean = mean.astype(x.dtype)
         scale = inv_std if weight is None else inv_std * weight
-        shift = np.zeros_like(scale) if bias is None else np.ascontiguousarray(bias)
+        shift = np.zeros_like(scale) if bias is None else self.packed(bias)
         y = self.empty(rows.shape, np.result_type(rows, scale, shift))
         loops = self.loops(rows, mean, scale, shift, y)
         pool.run(lambda part: loops.normalize(rows[part], mean, scale, shift, y[part]), len(rows), _least(rows))
@@ -198,7 +199,7 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
 
     def batch_norm_grad(self, dy: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> tuple[Any, Any, Any]:
         """The gradients of x, weight and bias, in two passes: one for the sums, one for the values."""
-        dy, rows, mean = self.rows(dy), self.rows(x), np.ascontiguousarray(mean)
+        dy, rows, mean = self.rows(dy), self.rows(x), self.packed(mean)
         loops = self.loops(rows, dy, mean)
 
         def work(part: slice) -> Any:
@@ -244,6 +245,18 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
         pool.run(lambda part: function(*(a[part] for a in flat), *settings.values(), out[part]), out.size, SHARE)
         return y.transpose(sorted(range(first.ndim), key=axes.__getitem__))
 
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        """As NumPy's, which is slow where large conditions are hard to guess."""
+        dtype = getattr(a, "dtype", getattr(b, "dtype", None))
+        if (
+            condition.size < LARGE
+            or dtype not in filtering.DTYPES
+            or not all(_fits(v, condition, dtype) for v in (a, b))
+        ):
+            return np.where(condition, a, b)
+        values = [np.broadcast_to(np.asarray(v, dtype), condition.shape) for v in (a, b)]
+        return self.elementwise("select", condition, *values)
+
     def relu(self, x: Any) -> Any:
         """As the plain kernel."""
         return self.elementwise("relu", x)
@@ -269,11 +282,15 @@ def _as_matrix(weight: Any) -> Any:
     return np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
 
-def _images(part: slice, x: Any, kernel: Pair, small: Pair) -> Iterator[slice]:
+def _images(part: slice, x: Any, kernel: Pair, small: Pair) -> list[slice]:
     """Slices that make up a part of the batch, and whose patches take about PATCH_BYTES."""
     image = x.shape[1] * kernel[0] * kernel[1] * small[0] * small[1] * x.dtype.itemsize
-    size = max(1, PATCH_BYTES // max(1, image))
-    return (slice(i, min(i + size, part.stop)) for i in range(part.start, part.stop, size))
+    return pool.blocks(part, PATCH_BYTES // max(1, image))
+
+
+def _fits(value: Any, condition: Any, dtype: Any) -> bool:
+    """Whether a value to choose is a number, or an array of the condition's shape in this dtype."""
+    return not isinstance(value, np.ndarray) or (value.shape == condition.shape and value.dtype == dtype)
 
 
 def _added(a: Any, b: Any) -> Any:

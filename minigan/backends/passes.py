@@ -1,7 +1,7 @@
 """The inner loops of the hot kernels, in NumPy: each goes over its arrays block by block, so that a block stays in the cache
 through every pass over it.
 
-``compiled.py`` has the same functions as one fused loop each, and more for ``filtering.py``. Arrays are C-contiguous, of one
+`compiled` has the same functions as one fused loop each, and more for `filtering`. Arrays are C-contiguous, of one
 floating dtype, and belong to one thread: rows are (n, C), images (n, H, W, C). What is called `out` is written.
 """
 
@@ -19,15 +19,16 @@ KEPT = True  # whether compiled loops are kept on disk
 BLOCK = (
     1 << 18
 )  # elements worked on at a time; in smaller blocks two threads wait for each other at Python's global lock
+ADAM_BLOCK = 1 << 15  # five arrays, ten passes
 THICK = 8  # channels from which on `fold` gains by adding whole cells
 
 Array = Any
 Pair = tuple[int, int]
 
 
-def blocks(count: int, width: int = 1) -> Iterator[slice]:
-    """Slices of ``range(count)``; BLOCK elements each, where one of the count is `width` of them."""
-    step = max(1, BLOCK // max(1, width))
+def blocks(count: int, width: int = 1, elements: int | None = None) -> Iterator[slice]:
+    """Slices of ``range(count)``, of BLOCK or so many elements each, where one of the count is `width` of them."""
+    step = max(1, (elements or BLOCK) // max(1, width))
     return (slice(i, min(i + step, count)) for i in range(0, count, step))
 
 
@@ -160,12 +161,24 @@ def leaky_relu_grad(x: Array, dy: Array, slope: float, out: Array) -> None:
         dx *= dy[block]
 
 
+def select(condition: Array, a: Array, b: Array, out: Array) -> None:
+    """a where the condition holds, else b: by their bits, because NumPy's `where` guesses and is often wrong."""
+    integers = np.dtype(f"i{out.itemsize}")
+    a, b, result = a.view(integers), b.view(integers), out.view(integers)
+    masks = MEMORY.empty(min(BLOCK, out.size), integers)
+    for block in blocks(out.size):
+        all_or_none = np.negative(condition[block].view(np.int8), out=masks[: block.stop - block.start])
+        y = np.bitwise_xor(a[block], b[block], out=result[block])
+        y &= all_or_none
+        y ^= b[block]
+
+
 def adam(
     value: Array, grad: Array, m: Array, v: Array, beta1: float, beta2: float, rate: float, spread: float, eps: float
 ) -> None:
     """m and v move towards the gradient and its square, and value by -rate * m / (sqrt(v) * spread + eps)."""
-    scratch = MEMORY.empty(min(BLOCK, value.size), value.dtype)
-    for block in blocks(value.size):
+    scratch = MEMORY.empty(min(ADAM_BLOCK, value.size), value.dtype)
+    for block in blocks(value.size, elements=ADAM_BLOCK):
         g, first, second, t = grad[block], m[block], v[block], scratch[: block.stop - block.start]
         first *= beta1
         first += np.multiply(g, 1.0 - beta1, out=t)

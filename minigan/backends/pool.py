@@ -110,21 +110,21 @@ def take_over(yes: bool = True) -> None:
 def run(work: Work, count: int, least: int = 1) -> list[Any]:
     """Call `work` with slices that make up ``range(count)``, one a thread and each of at least `least`; its results in order."""
     if not _pool.serving or getattr(_pool.here, "busy", False):
-        return [work(part) for part in _parts(count, 1)]
-    parts = _parts(count, min(_pool.size, count // least))
-    while _pool.started < len(parts):
+        return [work(part) for part in parts(0, count, 1)]
+    mine, *rest = parts(0, count, min(_pool.size, count // least)) or [slice(0, 0)]
+    while _pool.started <= len(rest):
         threading.Thread(target=_pool.serve, name="minigan", daemon=True).start()
         _pool.started += 1
     answers: Answers = SimpleQueue()
     with one_blas_thread:
-        for part in parts[1:]:
+        for part in rest:
             _pool.tasks.put((contextvars.copy_context(), work, part, answers))
         _pool.here.busy = True
         try:
-            results = [work(part) for part in parts[:1]]
+            results = [work(mine)] if count else []
         finally:
             _pool.here.busy = False
-            others = sorted((answers.get() for _ in parts[1:]), key=itemgetter(0))
+            others = sorted((answers.get() for _ in rest), key=itemgetter(0))
     for _, result, error in others:
         if error is not None:
             raise error
@@ -132,11 +132,16 @@ def run(work: Work, count: int, least: int = 1) -> list[Any]:
     return results
 
 
-def _parts(count: int, number: int) -> list[slice]:
+def parts(start: int, stop: int, number: int) -> list[slice]:
     """`number` slices of nearly equal length; one where `number` is 0, none where there is nothing to do."""
     number = max(1, number)
-    ends = [count * i // number for i in range(number + 1)]
+    ends = [start + (stop - start) * i // number for i in range(number + 1)]
     return [slice(a, b) for a, b in pairwise(ends) if a < b]
+
+
+def blocks(part: slice, most: int) -> list[slice]:
+    """Slices of nearly equal length that make up a part, none longer than `most`."""
+    return parts(part.start, part.stop, -(-(part.stop - part.start) // max(1, most)))
 
 
 class _OneThread:

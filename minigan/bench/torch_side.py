@@ -67,12 +67,12 @@ class Side:
         """D's turn, then G's."""
         torch, bce = self.torch, self.torch.nn.functional.binary_cross_entropy_with_logits
         ones = torch.ones(len(self.real), 1, device=self.device)
-        fake = self.g(self.z)
+        self.optimizer("g").zero_grad()
         self.optimizer("d").zero_grad()
+        fake = self.g(self.z)
         loss_d = bce(self.d(self.real), 0.9 * ones) + bce(self.d(fake.detach()), 0 * ones)
         loss_d.backward()
         self.optimizer("d").step()
-        self.optimizer("g").zero_grad()
         self.d.requires_grad_(False)
         loss_g = bce(self.d(fake), ones)
         loss_g.backward()

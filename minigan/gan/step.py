@@ -42,14 +42,14 @@ def adversarial_step(
     >>> loss_d.shape, loss_g.shape
     ((), ())
     """
+    opt_g.zero_grad()
+    opt_d.zero_grad()
     fake = generator(z)
 
-    opt_d.zero_grad()
     loss_d = d_loss(discriminator(real), discriminator(fake.detach()))
     loss_d.backward()
     opt_d.step()
 
-    opt_g.zero_grad()
     loss_g = g_loss(discriminator(fake))
     dL_dX = grad(loss_g, fake)  # the only message D ever sends to G; nothing of D's weights is computed
     fake.backward(dL_dX)  # carried on into G's weights

@@ -30,7 +30,6 @@ class Optimizer:
     """
 
     _value: Any  # all parameters' values
-    _grad: Any  # room for their gradients
 
     def __init__(self, params: Iterable[Tensor], settings: Mapping[str, Any], slots: tuple[str, ...]) -> None:
         self.params = list(params)
@@ -50,7 +49,7 @@ class Optimizer:
         self._spans = [slice(a, b) for a, b in pairwise(ends)]
         self._steps = [0] * len(self.params)  # how often each parameter has been updated
         xp = self._home
-        self._value, self._grad = xp.empty(ends[-1], self.params[0].dtype), xp.empty(ends[-1], self.params[0].dtype)
+        self._value = xp.empty(ends[-1], self.params[0].dtype)
         self._slots = {name: xp.zeros(ends[-1], self.params[0].dtype) for name in slots}
         self._gather()
 
@@ -65,7 +64,7 @@ class Optimizer:
     def _gather(self) -> None:
         """Move every array that is not yet a view of the flat buffer into it."""
         if by_type[type(self._value)] is not self._home:  # the parameters moved to another backend
-            self._value, self._grad = self._moved(self._value), self._moved(self._grad)
+            self._value = self._moved(self._value)
             self._slots = {name: self._moved(a) for name, a in self._slots.items()}
         for p, span in zip(self.params, self._spans, strict=True):
             if storage(p.data) is not self._value:
@@ -98,11 +97,12 @@ class Optimizer:
         0.5
         """
         self._gather()
+        gradients = self._home.empty(self._value.size, self._value.dtype)
         for p, span in zip(self.params, self._spans, strict=True):
             if p.grad is not None:
-                self._grad[span].reshape(p.shape)[...] = p.grad.data
+                gradients[span].reshape(p.shape)[...] = p.grad.data
         for span, step in self._runs():
-            value, grad = self._value[span], self._grad[span]
+            value, grad = self._value[span], gradients[span]
             if self.settings["weight_decay"]:
                 grad += self.settings["weight_decay"] * value
             self.update(self._home, value, grad, step, **{name: array[span] for name, array in self._slots.items()})

@@ -13,7 +13,7 @@ from minigan.autodiff.registry import OPS, raw_ops
 from minigan.backends import filtering, passes, pool
 from minigan.backends.base import Backend
 from minigan.backends.numpy import NUMPY, PATCH_BYTES
-from minigan.backends.passes import BLOCK
+from minigan.backends.passes import ADAM_BLOCK, BLOCK
 from minigan.backends.plain import PlainKernels
 
 from .cases import CASES, longest
@@ -162,7 +162,7 @@ def test_no_fast_rule_always_declines(name, inputs, monkeypatch):
     data,
     rngs,
     PRECISIONS,
-    st.sampled_from([1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3]),
+    st.sampled_from([1, 7, ADAM_BLOCK - 1, ADAM_BLOCK, ADAM_BLOCK + 1, 2 * ADAM_BLOCK + 3]),
     st.sampled_from([(0.9, 0.999), (0.5, 0.999), (0.0, 0.9)]),
     st.sampled_from([1, 2, 1000]),
 )
@@ -181,3 +181,34 @@ def test_adam_equals_the_plain_one(data, rng, dtype, size, betas, step):
         assert_close(own, plain, 8 * np.finfo(dtype).eps)  # the same eight operations, in another order
         assert own.dtype == np.dtype(dtype)
     assert not np.array_equal(results[0][0], value)
+
+
+@given(data, rngs, PRECISIONS)
+def test_where_chooses_bit_by_bit(data, rng, dtype):
+    """Numbers or arrays in any layout; infinities, NaN and the sign of zero come through."""
+    shape = data.draw(st.sampled_from([(7,), (3, 4), (2, 3, 2, 2)]), "shape")
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1.5], dtype)
+
+    def chosen(name):
+        value = rng.choice(special, shape)
+        return float(value.flat[0]) if data.draw(st.booleans(), name) else laid_out(data.draw, value, rng)
+
+    condition = laid_out(data.draw, rng.random(shape) > 0.5, rng)
+    a, b = chosen("a"), chosen("b")
+    with ways(data.draw):
+        own = NUMPY.where(condition, a, b)
+    plain = np.where(condition, a, b)
+    assert own.dtype == plain.dtype
+    np.testing.assert_array_equal(own, plain)
+    np.testing.assert_array_equal(np.signbit(own), np.signbit(plain))
+
+
+@pytest.mark.parametrize("op", ["leaky_relu", "relu", "batch_norm_train"])
+@pytest.mark.parametrize("kind", ["byte order", "alignment"])
+def test_arrays_that_compiled_loops_cannot_read_are_no_different(op, kind, monkeypatch):
+    monkeypatch.setattr("minigan.backends.numpy.LARGE", 1)
+    x = np.random.default_rng(0).standard_normal((6, 5)).astype("float32")
+    odd = x.astype(">f4") if kind == "byte order" else np.frombuffer(b" " + x.tobytes(), "f4", offset=1).reshape(6, 5)
+    results = [OPS[op].kernel(NUMPY, a, **OPS[op].attributes) for a in (x, odd)]
+    for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
+        assert_close(np.asarray(b, "float32"), a, 8 * gamma(8, "float32"))  # another order of summation

@@ -1,110 +1,10 @@
-"""The inner loops of ``passes.py``, fused and compiled by Numba: the extra ``fast``. Imported when first needed.
-
-Compiling takes about half a minute, once; the machine code is kept on disk. Every loop runs without Python's global lock, in
-one thread: `threads` cuts the work.
-"""
-
-from __future__ import annotations
-
-from typing import Any
+"""Tiles of images, outputs and taps to the products of minimal filtering, and back; see `minigan.backends.filtering`."""
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
-from minigan.backends import filtering, passes
-from minigan.backends.passes import relu as relu  # one pass already
-
-Array = Any
-
-# sums may be taken in another order and products fused, which is what vectors of numbers need; NaN and infinity stay what
-# they are
-FLAGS: dict[str, Any] = {
-    "nogil": True,
-    "cache": passes.KEPT,
-    "error_model": "numpy",
-    "fastmath": {"contract", "reassoc", "nsz"},
-}
-ROWS = 64  # rows that are summed in their own dtype before they go into a sum in float64
-
-
-def compiled(kinds: str) -> Any:
-    """Compile for float32 and float64. `kinds` has a letter a parameter.
-
-    A digit is an array that is read, of so many axes, after ``=`` one that is written; v a vector of the same dtype; d a
-    vector of float64 that is written; f a number; p a pair of integers.
-    """
-    signatures = []
-    for dtype in (types.float32, types.float64):
-        arguments: list[Any] = []
-        written = False
-        for kind in kinds:
-            if kind == "=":
-                written = True
-                continue
-            arguments.append({
-                "f": types.float64, "p": types.UniTuple(types.int64, 2), "d": types.Array(types.float64, 1, "C"),
-            }.get(kind) or types.Array(dtype, int(kind.replace("v", "1")), "C", readonly=not written))  # fmt: skip
-            written = False
-        signatures.append(types.void(*arguments))
-    return njit(signatures, **FLAGS)
-
-
-# -- convolutions ------------------------------------------------------------------------------------------------------
-
-
-@compiled("4=6ppp")
-def patches(x, out, stride, padding, dilation):
-    n, p, q, kh, kw, channels = out.shape
-    h, w = x.shape[1:3]
-    # neighbouring taps of one row are neighbours in the image, too, unless they are dilated: they go in one run
-    taps, length = (1, kw) if dilation[1] == 1 else (kw, 1)
-    image_rows, runs = x.reshape(n, h, w * channels), out.reshape(n, p, q, kh, taps, length * channels)
-    for image in range(n):
-        for a in range(p):
-            for b in range(q):
-                for i in range(kh):
-                    y = a * stride[0] - padding[0] + i * dilation[0]
-                    for j in range(taps):
-                        z = b * stride[1] - padding[1] + j * dilation[1]
-                        to = runs[image, a, b, i, j]
-                        first = min(length, max(0, -z)) * channels if 0 <= y < h else length * channels
-                        last = max(first, min(length, w - z) * channels)
-                        for c in range(first):
-                            to[c] = 0
-                        if first < last:
-                            source = image_rows[image, y, z * channels + first : z * channels + last]
-                            middle = to[first:last]
-                            for c in range(last - first):
-                                middle[c] = source[c]
-                        for c in range(last, length * channels):
-                            to[c] = 0
-
-
-@compiled("6=4ppp")
-def fold(windows, out, stride, padding, dilation):
-    n, p, q, kh, kw, channels = windows.shape
-    h, w = out.shape[1:3]
-    taps, length = (1, kw) if dilation[1] == 1 else (kw, 1)
-    image_rows, runs = out.reshape(n, h, w * channels), windows.reshape(n, p, q, kh, taps, length * channels)
-    for image in range(n):
-        out[image] = 0
-        for a in range(p):
-            for b in range(q):
-                for i in range(kh):
-                    y = a * stride[0] - padding[0] + i * dilation[0]
-                    if not 0 <= y < h:
-                        continue
-                    for j in range(taps):
-                        z = b * stride[1] - padding[1] + j * dilation[1]
-                        first, last = max(0, -z) * channels, min(length, w - z) * channels
-                        if first < last:
-                            source = runs[image, a, b, i, j][first:last]
-                            to = image_rows[image, y, z * channels + first : z * channels + last]
-                            for c in range(last - first):
-                                to[c] += source[c]
-
-
-# -- minimal filtering -------------------------------------------------------------------------------------------------
+from minigan.backends import filtering
+from minigan.backends.compiled.signatures import compiled
 
 inputs_to_products, products_to_inputs, products_to_outputs, outputs_to_products, taps_to_products, products_to_taps = (
     njit(inline="always")(f)
@@ -115,8 +15,8 @@ inputs_to_products, products_to_inputs, products_to_outputs, outputs_to_products
 )  # fmt: skip
 
 
-@compiled("4=3pp")
-def split_windows(x, out, tiles, padding):
+@compiled("4=3ppi")
+def split_windows(x, out, tiles, padding, first):
     n, h, w, channels = x.shape
     th, tw = tiles
     grid = np.zeros((8 * th + 2, 4 * tw + 1, 2 * channels), x.dtype)  # a pair of neighbouring pixels is one row
@@ -130,7 +30,7 @@ def split_windows(x, out, tiles, padding):
                     to[k] = source[k]
         for tile in range(th * tw):
             row, column = divmod(tile, tw)
-            t = image * th * tw + tile
+            t = (first + image) * th * tw + tile
             for phase in range(2):
                 y, start, stop = 8 * row + phase, 2 * phase * channels, 2 * (phase + 1) * channels
                 for j in range(5):
@@ -188,8 +88,8 @@ def join_windows(products, x, tiles, padding):
                     to[k] = source[k]
 
 
-@compiled("4=3p")
-def split_outputs(y, out, tiles):
+@compiled("4=3pi")
+def split_outputs(y, out, tiles, first):
     n, height, width, channels = y.shape
     th, tw = tiles
     nothing = np.zeros(channels, y.dtype)
@@ -197,7 +97,7 @@ def split_outputs(y, out, tiles):
     for image in range(n):
         for tile in range(th * tw):
             row, column = divmod(tile, tw)
-            t = image * th * tw + tile
+            t = (first + image) * th * tw + tile
             for j in range(4):
                 z, i = 4 * column + j, 4 * row
                 a = y[image, i, z] if z < width else nothing
@@ -283,114 +183,3 @@ def join_taps(products, rows, part):
                 p, q = rows[o, phase, j], rows[o, phase + 2, j]
                 for k in range(channels):
                     p[k], q[k] = products_to_taps(a[k], b[k], c[k], d[k], e[k], half, sixth)
-
-
-# -- normalisation -----------------------------------------------------------------------------------------------------
-
-
-@compiled("2d")
-def channel_sums(rows, total):
-    n, channels = rows.shape
-    own = np.zeros(channels, rows.dtype)
-    total[:] = 0
-    for start in range(0, n, ROWS):
-        own[:] = 0
-        for i in range(start, min(start + ROWS, n)):
-            row = rows[i]
-            for c in range(channels):
-                own[c] += row[c]
-        for c in range(channels):
-            total[c] += own[c]
-
-
-@compiled("2dd")
-def channel_moments(rows, mean, spread):
-    n, channels = rows.shape
-    own, square = np.zeros(channels, rows.dtype), np.zeros(channels, rows.dtype)
-    mean[:] = 0
-    spread[:] = 0
-    for start in range(0, n, ROWS):
-        stop = min(start + ROWS, n)
-        size = stop - start
-        own[:] = 0
-        square[:] = 0
-        for i in range(start, stop):
-            row = rows[i]
-            for c in range(channels):
-                own[c] += row[c]
-        for c in range(channels):
-            own[c] /= size
-        for i in range(start, stop):
-            row = rows[i]
-            for c in range(channels):
-                square[c] += (row[c] - own[c]) ** 2
-        for c in range(channels):
-            distance = own[c] - mean[c]
-            mean[c] += distance * (size / stop)
-            spread[c] += square[c] + distance * distance * (start * size / stop)
-
-
-@compiled("2vvv=2")
-def normalize(rows, mean, scale, shift, out):
-    n, channels = rows.shape
-    for i in range(n):
-        row, to = rows[i], out[i]
-        for c in range(channels):
-            to[c] = (row[c] - mean[c]) * scale[c] + shift[c]
-
-
-@compiled("22vdd")
-def norm_sums(dy, rows, mean, total, moment):
-    n, channels = rows.shape
-    sums, products = np.zeros(channels, rows.dtype), np.zeros(channels, rows.dtype)
-    total[:] = 0
-    moment[:] = 0
-    for start in range(0, n, ROWS):
-        sums[:] = 0
-        products[:] = 0
-        for i in range(start, min(start + ROWS, n)):
-            g, row = dy[i], rows[i]
-            for c in range(channels):
-                sums[c] += g[c]
-                products[c] += g[c] * (row[c] - mean[c])
-        for c in range(channels):
-            total[c] += sums[c]
-            moment[c] += products[c]
-
-
-@compiled("22vvvv=2")
-def norm_grad(dy, rows, mean, scale, slope, shift, out):
-    n, channels = rows.shape
-    for i in range(n):
-        g, row, to = dy[i], rows[i], out[i]
-        for c in range(channels):
-            to[c] = g[c] * scale[c] - (row[c] - mean[c]) * slope[c] - shift[c]
-
-
-# -- element by element ------------------------------------------------------------------------------------------------
-
-
-@compiled("1f=1")
-def leaky_relu(x, slope, out):
-    slope = x.dtype.type(slope)
-    for i in range(x.size):
-        out[i] = x[i] if x[i] > 0 else slope * x[i]
-
-
-@compiled("11f=1")
-def leaky_relu_grad(x, dy, slope, out):
-    slope = x.dtype.type(slope)
-    one = x.dtype.type(1)
-    for i in range(x.size):
-        out[i] = dy[i] * (one if x[i] > 0 else slope)
-
-
-@compiled("=11=1=1fffff")
-def adam(value, grad, m, v, beta1, beta2, rate, spread, eps):
-    number = value.dtype.type
-    one, b1, b2, rate, spread, eps = number(1), number(beta1), number(beta2), number(rate), number(spread), number(eps)
-    for i in range(value.size):
-        g = grad[i]
-        m[i] = b1 * m[i] + (one - b1) * g
-        v[i] = b2 * v[i] + (one - b2) * (g * g)
-        value[i] -= rate * m[i] / (np.sqrt(v[i]) * spread + eps)
