@@ -186,8 +186,9 @@ def walk(
             _send(engine, arrived, edge, gradient, False)
     found: dict[Any, list[Any]] = {}
     for node in order:
+        plan = node.plan
         incoming: dict[str, Any] = {}
-        for i, name in enumerate(node.plan.arrivals):
+        for name, i in plan.arrivals:
             entry = arrived.pop((node, i), None)
             incoming[name] = entry and entry[0]
             if entry and goals is not None and (node, i) in goals:
@@ -195,8 +196,8 @@ def walk(
         if needed is not None and node not in needed:
             continue
         values = engine.values(node) | incoming
-        for rule, positions in node.plan.rules:
-            if node.plan.packed:
+        for rule, positions in plan.rules:
+            if plan.packed:
                 positions = tuple(range(len(node.routes)))
             live = []
             for i in positions:
@@ -266,7 +267,8 @@ def _fitted(engine: Raw | Traced, node: Node, i: int, gradient: Any) -> Any:
     _, shape, dtype = node.routes[i]
     if gradient is None:
         raise RuleError("it returned None where a gradient is wanted; is a return missing?")
-    gradient = engine.settled(gradient, node)
+    if type(gradient) is not node.xp.array_type:
+        gradient = engine.settled(gradient, node)
     if gradient.shape != shape:
         if not node.plan.op.broadcasts:
             raise RuleError(f"it returned shape {gradient.shape} for an input of shape {shape}; they must be the same")

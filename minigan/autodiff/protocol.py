@@ -51,7 +51,7 @@ class Plan:
     """For one set of inputs that need a gradient: the rules to call, and all that they name. Nothing else is saved."""
 
     op: Op[Any]
-    arrivals: tuple[str, ...]  # names of the gradients that arrive: d<output>
+    arrivals: tuple[tuple[str, int], ...]  # the gradients that arrive, d<output>, each with its output's position
     packed: bool
     rules: tuple[tuple[Rule, tuple[int, ...]], ...]  # each with the positions of its inputs
     inputs: tuple[tuple[str, int], ...]
@@ -125,7 +125,7 @@ class Op(Generic[Result]):
             named = {p for r in rules for p in r.parameters}
             self._plans[served] = Plan(
                 self,
-                tuple(f"d{y}" for y in self.outputs),
+                tuple((f"d{y}", i) for i, y in enumerate(self.outputs)),
                 served == PACKED,
                 tuple((r, tuple(self.inputs.index(x) for x in r.inputs)) for r in rules),
                 tuple((x, i) for i, x in enumerate(self.inputs) if x in named),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cached_property, reduce
 from typing import Any
 
@@ -84,7 +85,8 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
     def matmul(self, a: Any, b: Any) -> Any:
         """As NumPy's; a large product of two matrices is cut along the longer side of its result."""
         if a.ndim != 2 or b.ndim != 2 or a.shape[1] != len(b) or len(a) * b.shape[1] < LARGE:
-            return np.matmul(a, b)
+            with pool.one_blas_thread if pool.serving() else nullcontext():
+                return np.matmul(a, b)
         y = self.empty((len(a), b.shape[1]), np.result_type(a, b))
         if len(b) == 1:  # every sum has one term; BLAS takes longer
             return np.multiply(a, b, out=y)

@@ -29,7 +29,7 @@ def blamed(run: Run, arriving: Sequence[Any], fails: Test) -> dict[str, str]:
     found = grad(run.floats, asked, arriving, retain_graph=True, allow_unused=True)
     arrived = {t._edge: g for t, g in zip(asked, found, strict=True)}
     for node in nodes:
-        incoming = {name: arrived.get((node, i)) for i, name in enumerate(node.plan.arrivals)}
+        incoming = {name: arrived.get((node, i)) for name, i in node.plan.arrivals}
         for rule, _ in node.plan.rules:
             if any(g is not None for g in incoming.values()) and fails(node, rule, incoming):
                 name = ", ".join(f'"{x}"' for x in rule.inputs)

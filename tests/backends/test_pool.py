@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_info
 import minigan as mg
 from minigan import backends
 from minigan.backends import pool
+from minigan.backends.numpy import NUMPY
 from minigan.errors import BackendError
 
 MANY = pool.usable()
@@ -119,6 +120,22 @@ def test_the_first_large_convolution_takes_over():
     assert not pool.serving()
     mg.ops.conv2d(mg.tensor(np.ones((16, 1, 64, 64), "float32")), weight)
     assert pool.serving() == (mg.tensor(0.0).backend == "numpy")
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("shapes", [((128, 6272), (6272, 1)), ((1, 64), (64, 6272)), ((4, 300, 300), (4, 300, 300))])
+def test_no_product_wakes_blas_threads_while_minigans_serve(shapes, monkeypatch):
+    """They would spin beside minigan's, and slow down all that follows."""
+    seen = []
+    matmul = np.matmul
+
+    def noting(*args, **kwargs):
+        seen.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return matmul(*args, **kwargs)
+
+    monkeypatch.setattr(np, "matmul", noting)
+    NUMPY.matmul(*(np.ones(shape, "float32") for shape in shapes))
+    assert set(seen) <= {1}
 
 
 @pytest.mark.parametrize("n", [0, -1, MANY + 1, 1.0, "2", None])
