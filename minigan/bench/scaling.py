@@ -58,7 +58,7 @@ def measure(axes: Axes, given: Options) -> Iterator[dict[str, Any]]:
 
 def markdown(points: Sequence[dict[str, Any]], heading: str) -> str:
     """The tables, one an axis, and what went wrong."""
-    lines = [*heading.splitlines(), "", "Printed by `minigan bench --scaling`."]
+    lines = ["# How a step grows", "", *heading.splitlines(), "", "Printed by `minigan bench --scaling`."]
     labels = list(dict.fromkeys(label for p in points for label in p["sides"]))
     for axis in dict.fromkeys(p["axis"] for p in points):
         rows = [p for p in points if p["axis"] == axis]
