@@ -267,8 +267,7 @@ def _fitted(engine: Raw | Traced, node: Node, i: int, gradient: Any) -> Any:
     _, shape, dtype = node.routes[i]
     if gradient is None:
         raise RuleError("it returned None where a gradient is wanted; is a return missing?")
-    if type(gradient) is not node.xp.array_type:
-        gradient = engine.settled(gradient, node)
+    gradient = engine.settled(gradient, node)
     if gradient.shape != shape:
         if not node.plan.op.broadcasts:
             raise RuleError(f"it returned shape {gradient.shape} for an input of shape {shape}; they must be the same")
