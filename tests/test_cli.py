@@ -44,7 +44,8 @@ def test_options_reach_config_json(run):
 def test_samples_as_numbers_and_as_a_picture(run, tmp_path):
     assert minigan("sample", run, "--n", 5, "--seed", 1, "--out", "s.npz", cwd=tmp_path)[0] == 0
     images = np.load(tmp_path / "s.npz")["images"]
-    np.testing.assert_array_equal(images, mg.gan.load(run).sample(5, seed=1))
+    with mg.backend("numpy"):  # where the command computed; others round in another order
+        np.testing.assert_array_equal(images, mg.gan.load(run).sample(5, seed=1))
     assert minigan("sample", run, "--n", 9, "--out", "s.png", cwd=tmp_path)[0] == 0
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     code, _, err = minigan("sample", run, "--out", "s.png", cwd=tmp_path)
