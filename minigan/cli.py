@@ -13,7 +13,7 @@ from typing import Literal
 
 import tyro
 
-from minigan import __version__, backends, gan
+from minigan import __version__, gan
 from minigan.errors import BackendError, RunError, TrainingFailed
 from minigan.gan import files, pictures
 
@@ -28,10 +28,7 @@ Config = tyro.extras.subcommand_type_from_defaults(
 @app.command
 def train(config: tyro.conf.OmitArgPrefixes[tyro.conf.OmitSubcommandPrefixes[Config]]) -> None:  # type: ignore[valid-type]
     """Train a GAN and leave samples, curves and the generator in a folder."""
-    settings: gan.TrainConfig = config
-    if settings.threads is not None:
-        backends.set_threads(settings.threads)
-    trainer = gan.Trainer(settings)
+    trainer = gan.Trainer(config)
     trainer.run()
     print(f"{trainer.steps} steps; samples.png, losses.png and generator.safetensors are in {trainer.out}")
 

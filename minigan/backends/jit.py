@@ -17,6 +17,7 @@ from typing import Any
 from minigan.backends import passes
 
 COMPILED = "minigan.backends.compiled"
+KEPT = True  # whether what is compiled is kept on disk
 
 
 def load() -> ModuleType:
@@ -44,7 +45,7 @@ def load() -> ModuleType:
     for name in [name for name in sys.modules if name.startswith(COMPILED)]:
         del sys.modules[name]
     try:
-        with _set(passes, KEPT=False), _announced(numba):
+        with _set(sys.modules[__name__], KEPT=False), _announced(numba):
             return importlib.import_module(COMPILED)
     except Exception as error:  # a Numba that does not fit this Python, NumPy or processor
         warnings.warn(

@@ -15,10 +15,8 @@ import numpy as np
 from minigan.backends.memory import MEMORY
 from minigan.backends.plain import taps
 
-KEPT = True  # whether compiled loops are kept on disk
-BLOCK = (
-    1 << 18
-)  # elements worked on at a time; in smaller blocks two threads wait for each other at Python's global lock
+# elements worked on at a time; in smaller blocks two threads wait for each other at Python's global lock
+BLOCK = 1 << 18
 ADAM_BLOCK = 1 << 15  # five arrays, ten passes
 THICK = 8  # channels from which on `fold` gains by adding whole cells
 

@@ -53,12 +53,13 @@ class Worker:
 
     def __init__(self, label: str, side: str, job: Path, env: Mapping[str, str]) -> None:
         self.label = label
-        self._said = open(job.with_name(f"{label}.stderr"), "w+b")  # noqa: SIM115 - closed with the process
+        self._said = job.with_name(f"{label}.stderr")
         # a session of its own, so that Ctrl-C comes to the bench alone, which ends its workers
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("worker.py")), side, str(job)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=env, start_new_session=True,
-        )  # fmt: skip
+        with self._said.open("wb") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(__file__).with_name("worker.py")), side, str(job)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, start_new_session=True,
+            )  # fmt: skip
         try:
             self.facts: dict[str, Any] = self._answer()
         except BaseException:
@@ -85,8 +86,7 @@ class Worker:
 
     def said(self) -> list[str]:
         """The last lines of its standard error."""
-        self._said.seek(0)
-        return self._said.read().decode(errors="replace").splitlines()[-SHOWN:]
+        return self._said.read_text(errors="replace").splitlines()[-SHOWN:]
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -96,7 +96,6 @@ class Worker:
             with contextlib.suppress(OSError):
                 pipe.close()
         self._process.wait()
-        self._said.close()
 
 
 class Crew:

@@ -50,6 +50,8 @@ class Trainer:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.backend = config.backend or backends.current().name
+        if config.threads is not None:
+            backends.set_threads(config.threads)
         backends.get(self.backend)  # one that cannot be used is said before anything is read or written
         self.out = config.out or Path("runs") / config.model
         images, _ = data.load(config.data)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import minigan as mg
-from minigan.errors import RunError, TrainingFailed
+from minigan import backends
+from minigan.errors import BackendError, RunError, TrainingFailed
 from minigan.gan import PRESETS, Trainer, files
 
 
@@ -28,6 +29,31 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path, model):
     assert a == b
     assert a["generator.safetensors"] != c["generator.safetensors"]
     assert a["metrics.jsonl"] != c["metrics.jsonl"]
+
+
+@pytest.mark.host
+def test_what_ran_before_does_not_change_a_run(tmp_path):
+    """Whose threads serve decides how sums are rounded, and a convolution anywhere in the process lets minigan's serve."""
+    for name, taken in (("a", False), ("b", True)):
+        backends.take_over(taken)
+        Trainer(small(tmp_path / name, batch_size=64, steps=2)).run()
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+@pytest.fixture
+def same_threads_afterwards():
+    before = backends.threads()
+    yield
+    backends.set_threads(before)
+
+
+def test_a_run_takes_the_threads_that_it_is_given(tmp_path, same_threads_afterwards):
+    Trainer(small(tmp_path / "one", threads=1))
+    assert backends.threads() == 1
+    with pytest.raises(BackendError, match="threads must be from 1 to"):
+        Trainer(small(tmp_path / "many", threads=10_000))
+    assert not (tmp_path / "many").exists()
+    assert backends.threads() == 1
 
 
 def test_a_run_leaves_its_files(tmp_path):

@@ -6,13 +6,13 @@ from typing import Any
 
 from numba import njit, types
 
-from minigan.backends import passes
+from minigan.backends import jit
 
 # sums may be taken in another order and products fused, which is what vectors of numbers need; NaN and infinity stay what
 # they are
 FLAGS: dict[str, Any] = {
     "nogil": True,
-    "cache": passes.KEPT,
+    "cache": jit.KEPT,
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz"},
 }
