@@ -11,12 +11,12 @@ import numpy as np
 from minigan.backends.array import Array
 from minigan.backends.base import Backend, HostArray, storage
 from minigan.backends.numpy import NUMPY
-from minigan.backends.pool import set_threads, take_over, threads
+from minigan.backends.pool import own_threads, set_threads, threads
 from minigan.errors import BackendError, DTypeError
 
 __all__ = [
-    "Array", "Backend", "HostArray", "SCALARS", "backend", "current", "free_memory", "get", "of", "register", "set_backend",
-    "set_threads", "storage", "take_over", "threads", "to_array", "weak",
+    "Array", "Backend", "HostArray", "SCALARS", "backend", "current", "free_memory", "get", "of", "own_threads", "register",
+    "set_backend", "set_threads", "storage", "threads", "to_array", "weak",
 ]  # fmt: skip
 
 SCALARS = (bool, int, float, np.generic)

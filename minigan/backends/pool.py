@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from operator import itemgetter
@@ -99,12 +100,26 @@ def serving() -> bool:
     return _pool.serving
 
 
-def take_over(yes: bool = True) -> None:
-    """Let minigan's own threads serve from now on, or BLAS's again.
+def take_over() -> None:
+    """Let minigan's threads serve from now on."""
+    _pool.serving = True
 
-    Sums may be rounded in another order by the one than by the other.
+
+@contextmanager
+def own_threads(yes: bool) -> Iterator[None]:
+    """Let minigan's own threads serve for a while, or BLAS's until the first large convolution.
+
+    Sums may be rounded in another order by the one than by the other: this makes a computation's rounding independent of
+    what ran before it in the process.
+
+    >>> with mg.backends.own_threads(True):
+    ...     y = mg.randn(64, 100, rng=0) @ mg.randn(100, 20, rng=1)
     """
-    _pool.serving = yes
+    before, _pool.serving = _pool.serving, yes
+    try:
+        yield
+    finally:
+        _pool.serving = before
 
 
 def run(work: Work, count: int, least: int = 1) -> list[Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,8 +37,25 @@ def environment(threads: int, as_is: bool, **settings: str) -> dict[str, str]:
     return kept | dict.fromkeys(VARIABLES, str(threads)) | settings | {"PYTHONPATH": path}
 
 
+@contextlib.contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Ctrl-C comes at the end of the block, and not between the start of a process and the note of it."""
+    came: list[Any] = []
+    try:
+        before = signal.signal(signal.SIGINT, lambda *args: came.append(args))
+    except ValueError:  # outside the main thread, where none comes
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came and callable(before):
+            before(*came[0])
+
+
 class Worker:
-    """One side's process.
+    """One side's process, started; `ready` waits until it can be asked.
 
     Args:
         label: the side's name in messages.
@@ -44,12 +63,11 @@ class Worker:
         job: the file that says what to build.
         env: its environment.
 
-    Raises:
-        WorkerDied: it ended before it was ready.
-
     Attributes:
         facts: what it said of itself when it was ready.
     """
+
+    facts: dict[str, Any]
 
     def __init__(self, label: str, side: str, job: Path, env: Mapping[str, str]) -> None:
         self.label = label
@@ -60,11 +78,10 @@ class Worker:
                 [sys.executable, "-P", str(Path(__file__).with_name("worker.py")), side, str(job)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, start_new_session=True,
             )  # fmt: skip
-        try:
-            self.facts: dict[str, Any] = self._answer()
-        except BaseException:
-            self.close()
-            raise
+
+    def ready(self) -> None:
+        """Wait until it is ready; `WorkerDied` where it ends before."""
+        self.facts = self._answer()
 
     def ask(self, command: str, argument: Any) -> Any:
         """Give a command and wait for its answer; `WorkerDied` where none comes."""
@@ -116,15 +133,15 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for label in list(self.workers):
-            self.dismiss(label)
+        with held_interrupts():
+            for label in list(self.workers):
+                self.dismiss(label)
 
     def start(self, label: str, side: str, job: Path, env: Mapping[str, str]) -> bool:
         """Start a worker and wait until it is ready."""
-        try:
-            self.workers[label] = Worker(label, side, job, env)
-        except WorkerDied as error:
-            self.errors.append(str(error))
+        with held_interrupts():
+            worker = self.workers[label] = Worker(label, side, job, env)
+        self._heard(label, worker.ready)
         return label in self.workers
 
     def ask(self, label: str, command: str, argument: Any) -> Any:
@@ -132,8 +149,12 @@ class Crew:
         if label not in self.workers:
             return None
         time.sleep(PAUSE)
+        return self._heard(label, partial(self.workers[label].ask, command, argument))
+
+    def _heard(self, label: str, answer: Callable[[], Any]) -> Any:
+        """A worker's answer; or None, and the worker is dropped."""
         try:
-            return self.workers[label].ask(command, argument)
+            return answer()
         except WorkerDied as error:
             self.errors.append(str(error))
             self.workers.pop(label).close()
@@ -141,6 +162,7 @@ class Crew:
 
     def dismiss(self, label: str) -> None:
         """End a worker."""
-        worker = self.workers.pop(label)
-        self.said = list(dict.fromkeys([*self.said, *(f"{label}: {line}" for line in worker.said())]))
+        worker = self.workers[label]
         worker.close()
+        self.said = list(dict.fromkeys([*self.said, *(f"{label}: {line}" for line in worker.said())]))
+        del self.workers[label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from minigan.backends import random
 from minigan.errors import RunError, ShapeError
 from minigan.gan import models
 from minigan.gan.config import TrainConfig
-from minigan.nn import Module
+from minigan.nn import Conv2d, ConvTranspose2d, Module
 
 
 def latents(n: int, kind: str, rng: random.Generator | int) -> Tensor:
@@ -22,13 +23,19 @@ def latents(n: int, kind: str, rng: random.Generator | int) -> Tensor:
     return Tensor(drawn, copy=False)
 
 
+def repeatable(*players: Module) -> AbstractContextManager[None]:
+    """``with repeatable(generator, discriminator):`` what ran before in the process does not change how sums are rounded."""
+    layers = (layer for player in players for layer in player.modules())
+    return backends.own_threads(any(isinstance(layer, (Conv2d, ConvTranspose2d)) for layer in layers))
+
+
 def generate(generator: Module, z: Tensor, batch: int = 250) -> Any:
     """Images for the latents z, as a host array; in evaluation mode, so that an image depends on its latent alone."""
     training = generator.training
     z = z.to(next((p.backend for p in generator.parameters()), z.backend))
     generator.eval()
     try:
-        with no_grad():
+        with no_grad(), repeatable(generator):
             parts = [generator(z[i : i + batch]).numpy() for i in range(0, len(z), batch)]
     finally:
         generator.train(training)

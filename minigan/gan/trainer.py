@@ -15,13 +15,11 @@ from minigan.errors import RunError, TrainingFailed
 from minigan.gan import files, models, pictures
 from minigan.gan.config import TrainConfig
 from minigan.gan.losses import GENERATOR_LOSSES, discriminator
-from minigan.gan.run import generate, latents
+from minigan.gan.run import generate, latents, repeatable
 from minigan.gan.step import adversarial_step
-from minigan.nn import Conv2d, ConvTranspose2d
 from minigan.optim import Adam
 
 READ_EVERY = 10  # steps between two readings of the losses
-CONVOLUTIONS = (Conv2d, ConvTranspose2d)
 BETAS = (0.5, 0.999)  # Radford et al. (2016)
 
 
@@ -62,10 +60,6 @@ class Trainer:
         with backends.backend(self.backend):
             self.generator, self.discriminator = models.build(config.model, random.generator([config.seed, 0]))
             self.fixed = latents(64, config.latent, random.generator([config.seed, 2]))
-        convolutional = [
-            m for net in (self.generator, self.discriminator) for m in net.modules() if isinstance(m, CONVOLUTIONS)
-        ]
-        backends.take_over(bool(convolutional))  # whatever ran before: the same seed gives the same run
         self.noise = random.generator([config.seed, 1])
         self.opt_g = Adam(self.generator.parameters(), config.lr, BETAS)
         self.opt_d = Adam(self.discriminator.parameters(), config.lr_d or config.lr, BETAS)
@@ -101,7 +95,8 @@ class Trainer:
             real = Tensor(real, copy=False)
             z = latents(len(real), self.config.latent, self.noise)
         players, optimizers = (self.generator, self.discriminator), (self.opt_g, self.opt_d)
-        return adversarial_step(*players, *optimizers, real, z, self.d_loss, self.g_loss)
+        with repeatable(*players):
+            return adversarial_step(*players, *optimizers, real, z, self.d_loss, self.g_loss)
 
     def read_losses(self, step: int, epoch: int) -> None:
         """Note the mean of the losses since the last reading."""

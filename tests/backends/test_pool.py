@@ -107,19 +107,18 @@ def _in_child():
 
 
 def test_until_it_takes_over_all_is_done_in_one_part():
-    backends.take_over(False)
-    assert pool.run(lambda part: (part.start, part.stop), 9) == [(0, 9)]
-    backends.take_over()
-    assert pool.run(lambda part: (part.start, part.stop), 9) == [(0, 3), (3, 6), (6, 9)]
+    for own, cut in ((False, [(0, 9)]), (True, [(0, 3), (3, 6), (6, 9)])):
+        with backends.own_threads(own):
+            assert pool.run(lambda part: (part.start, part.stop), 9) == cut
 
 
 def test_the_first_large_convolution_takes_over():
-    backends.take_over(False)
-    weight = mg.tensor(np.ones((2, 1, 3, 3), "float32"))
-    mg.ops.conv2d(mg.tensor(np.ones((1, 1, 8, 8), "float32")), weight)
-    assert not pool.serving()
-    mg.ops.conv2d(mg.tensor(np.ones((16, 1, 64, 64), "float32")), weight)
-    assert pool.serving() == (mg.tensor(0.0).backend == "numpy")
+    with backends.own_threads(False):
+        weight = mg.tensor(np.ones((2, 1, 3, 3), "float32"))
+        mg.ops.conv2d(mg.tensor(np.ones((1, 1, 8, 8), "float32")), weight)
+        assert not pool.serving()
+        mg.ops.conv2d(mg.tensor(np.ones((16, 1, 64, 64), "float32")), weight)
+        assert pool.serving() == (mg.tensor(0.0).backend == "numpy")
 
 
 @pytest.mark.host

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 
 import numpy as np
 import pytest
@@ -141,6 +142,22 @@ def test_a_side_that_is_killed_is_dropped_and_the_other_goes_on(tmp_path):
         assert [e.splitlines()[0] for e in crew.errors] == ["the worker of one died with exit code -9; it said last:"]
         processes = [worker._process for worker in crew.workers.values()]
     assert [process.poll() for process in processes] == [-signal.SIGKILL]  # not asked, whatever it does
+
+
+def test_an_interrupt_while_a_side_is_started_leaves_no_process(tmp_path, monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)  # before anybody has noted the process
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt), Crew() as crew:
+        crew.start("one", "floor", tmp_path / "no.json", environment(1, False))
+    assert [process.poll() for process in started] == [-signal.SIGKILL]
+    assert crew.workers == {}
 
 
 def test_what_a_side_writes_on_standard_error_is_kept_once(tmp_path):

@@ -32,12 +32,19 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(tmp_path, model):
 
 
 @pytest.mark.host
-def test_what_ran_before_does_not_change_a_run(tmp_path):
+@pytest.mark.parametrize("model", ["gan", "dcgan"])
+def test_what_ran_before_does_not_change_a_run_or_its_samples(tmp_path, model):
     """Whose threads serve decides how sums are rounded, and a convolution anywhere in the process lets minigan's serve."""
-    for name, taken in (("a", False), ("b", True)):
-        backends.take_over(taken)
-        Trainer(small(tmp_path / name, batch_size=64, steps=2)).run()
-    assert content(tmp_path / "a") == content(tmp_path / "b")
+    samples = []
+    for own in (False, True):
+        with backends.own_threads(own):
+            trainer = Trainer(small(tmp_path / str(own), model, batch_size=64, steps=2))
+        with backends.own_threads(own):
+            trainer.run()
+        with backends.own_threads(own):
+            samples.append(mg.gan.load(trainer.out).sample(64))
+    assert content(tmp_path / "False") == content(tmp_path / "True")
+    np.testing.assert_array_equal(*samples)
 
 
 @pytest.fixture
