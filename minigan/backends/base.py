@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -24,6 +25,9 @@ class Backend(PlainKernels):
         module: the array module.
         array_type: the class of its arrays.
     """
+
+    large_parameter: float = math.inf
+    """Values from which on optimisers update a parameter by itself: one call more, and a copy of its gradient less."""
 
     def __init__(self, name: str, module: Any, array_type: type) -> None:
         self.name = name

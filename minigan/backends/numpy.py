@@ -23,6 +23,8 @@ Pair = tuple[int, int]
 class NumPyBackend(filtering.MinimalFiltering, Backend):
     """Arrays in the host's memory."""
 
+    large_parameter = 1 << 16
+
     def __init__(self) -> None:
         super().__init__("numpy", np, np.ndarray)
         self.empty = MEMORY.empty

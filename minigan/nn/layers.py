@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from minigan import ops
+from minigan import backends, ops
 from minigan.autodiff import Tensor
 from minigan.backends import random
 from minigan.nn import init
@@ -21,6 +21,9 @@ def _new_parameters(
     """Weight and bias from U(-b, b), b = 1/sqrt(fan in), as PyTorch's layers start."""
     generator = random.generator(rng)
     weight = Parameter(random.normal(shape, rng=generator), name="weight", copy=False)
+    if weight.ndim == 4:  # the kernels' own order in memory, which nobody has to bring it into then
+        xp = backends.by_type[type(weight.data)]
+        weight.data = xp.ascontiguousarray(weight.data.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     bound = 1 / math.sqrt(max(init.fan_in(weight), 1))
     init.uniform(weight, bound, generator)
     if not bias:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
+from minigan import backends
 from minigan.autodiff import Tensor
 from minigan.autodiff.trace import bump
 from minigan.backends import Backend, by_type, storage
@@ -47,6 +48,7 @@ class Optimizer:
         self.settings = dict(settings)
         ends = list(accumulate((p.size for p in self.params), initial=0))
         self._spans = [slice(a, b) for a, b in pairwise(ends)]
+        self._orders = [memory_order(p.data) for p in self.params]
         self._steps = [0] * len(self.params)  # how often each parameter has been updated
         xp = self._home
         self._value = xp.empty(ends[-1], self.params[0].dtype)
@@ -66,10 +68,16 @@ class Optimizer:
         if by_type[type(self._value)] is not self._home:  # the parameters moved to another backend
             self._value = self._moved(self._value)
             self._slots = {name: self._moved(a) for name, a in self._slots.items()}
-        for p, span in zip(self.params, self._spans, strict=True):
+        for p, view in zip(self.params, self._views(self._value), strict=True):
             if storage(p.data) is not self._value:
-                self._value[span] = p.data.reshape(-1)
-                p.data = self._value[span].reshape(p.shape)
+                view[...] = p.data
+                p.data = view
+
+    def _views(self, flat: Any) -> Iterator[Any]:
+        """What belongs to each parameter in a flat array, in the parameter's shape."""
+        for p, span, order in zip(self.params, self._spans, self._orders, strict=True):
+            axes = sorted(range(len(order)), key=order.__getitem__)
+            yield flat[span].reshape([p.shape[i] for i in order]).transpose(axes)
 
     def _moved(self, array: Any) -> Any:
         return self._home.from_host(by_type[type(array)].to_host(array))
@@ -97,38 +105,47 @@ class Optimizer:
         0.5
         """
         self._gather()
-        gradients = self._home.empty(self._value.size, self._value.dtype)
-        for p, span in zip(self.params, self._spans, strict=True):
-            if p.grad is not None:
-                gradients[span].reshape(p.shape)[...] = p.grad.data
-        for span, step in self._runs():
-            value, grad = self._value[span], gradients[span]
+        for members, step in self._runs():
+            span = slice(self._spans[members[0]].start, self._spans[members[-1]].stop)
+            value, grad = self._value[span], self._gradient(members)
             if self.settings["weight_decay"]:
-                grad += self.settings["weight_decay"] * value
+                grad = grad + self.settings["weight_decay"] * value
             self.update(self._home, value, grad, step, **{name: array[span] for name, array in self._slots.items()})
 
-    def _runs(self) -> Iterator[tuple[slice, int]]:
-        """Stretches of the buffer that are updated together: neighbours with a gradient and the same step count."""
-        indices = range(len(self.params))
-        for (present, step), run in groupby(indices, lambda i: (self.params[i].grad is not None, self._steps[i] + 1)):
+    def _runs(self) -> Iterator[tuple[list[int], int]]:
+        """Parameters that are updated together: neighbours with a gradient and the same step count, large ones alone."""
+
+        def kind(i: int) -> tuple[bool, int, int]:
+            p = self.params[i]
+            return p.grad is not None, self._steps[i] + 1, i if p.size >= self._home.large_parameter else -1
+
+        for (present, step, _), run in groupby(range(len(self.params)), kind):
             if present:
                 members = list(run)
                 for i in members:
                     self._steps[i] = step
                     bump(self.params[i]._version, f"{type(self).__name__}.step() on {self.params[i].label}")
-                yield slice(self._spans[members[0]].start, self._spans[members[-1]].stop), step
+                yield members, step
+
+    def _gradient(self, members: list[int]) -> Any:
+        """The gradients of neighbours as a flat array; of one alone without a copy, if it lies in memory as its parameter."""
+        gradients = ((i, self.params[i].grad) for i in members)
+        flat = [g.data.transpose(self._orders[i]).reshape(-1) for i, g in gradients if g is not None]
+        return flat[0] if len(flat) == 1 else self._home.concatenate(flat)
 
     def update(self, xp: Backend, value: Any, grad: Any, step: int, **slots: Any) -> None:
-        """Change the flat `value`, and the slots, in place; `grad` may be overwritten. `step` counts from 1."""
+        """Change the flat `value`, and the slots, in place. `step` counts from 1."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
-        """Settings, step counts, and host copies of the flat state arrays.
+        """Settings, step counts, and host copies of the state arrays: flat, each parameter in C order.
 
         >>> sorted(mg.optim.Adam([mg.tensor(1.0, requires_grad=True)]).state_dict())
         ['m', 'settings', 'steps', 'v']
         """
-        arrays = {name: self._home.to_host(array).copy() for name, array in self._slots.items()}
+        host = backends.get("numpy")
+        hosted = {name: self._home.to_host(array) for name, array in self._slots.items()}
+        arrays = {name: host.concatenate([v.reshape(-1) for v in self._views(array)]) for name, array in hosted.items()}
         return {"settings": dict(self.settings), "steps": list(self._steps), **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -154,7 +171,16 @@ class Optimizer:
                 )
         self.settings = dict(state["settings"])
         self._steps = list(state["steps"])
-        self._slots = {name: self._home.from_host(state[name]) for name in self._slots}
+        for name in self._slots:
+            hosted = backends.get("numpy").empty_like(state[name])
+            for view, span in zip(self._views(hosted), self._spans, strict=True):
+                view[...] = state[name][span].reshape(view.shape)
+            self._slots[name] = self._home.from_host(hosted)
+
+
+def memory_order(array: Any) -> list[int]:
+    """An array's axes, those first along which neighbours are farthest apart in memory."""
+    return sorted(range(array.ndim), key=lambda i: -array.strides[i])
 
 
 def at_least_zero(**settings: float) -> None:

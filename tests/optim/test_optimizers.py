@@ -167,6 +167,34 @@ def test_a_state_dict_continues_a_run_exactly(name, settings, before, after):
     np.testing.assert_array_equal(w.numpy(), twin.numpy())
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@given(st.permutations(range(3)), st.permutations(range(3)), st.sampled_from([2, 100]), st.sampled_from([0.0, 0.1]))
+def test_order_in_memory_changes_nothing_and_a_gradient_stays_as_it_is(name, of_parameter, of_gradient, side, decay):
+    """Of a small parameter, gathered with others, and of one that is large enough to be updated by itself."""
+
+    def lying(array, axes):
+        return np.ascontiguousarray(array.transpose(axes)).transpose(np.argsort(axes))
+
+    rng = np.random.default_rng(0)
+    start, grads = rng.normal(size=(2, 5, side**2)), rng.normal(size=(3, 2, 5, side**2))
+    made = []
+    for axes in (range(3), of_parameter):
+        params = [mg.tensor(np.ones(3), requires_grad=True), mg.tensor(start, requires_grad=True)]
+        params[1].data = mg.tensor(lying(start, axes), copy=False).data
+        made.append((params, getattr(mg.optim, name)(params, weight_decay=decay)))
+    (plain, opt), (moved, other) = made
+    for step, g in enumerate(grads):
+        if step == 2:
+            opt.load_state_dict(other.state_dict())
+        for params, axes in ((plain, range(3)), (moved, of_gradient)):
+            give(params[0], np.ones(3))
+            params[1].grad = mg.tensor(lying(g, axes), copy=False)
+        opt.step()
+        other.step()
+        np.testing.assert_array_equal(moved[1].grad.numpy(), g)
+    np.testing.assert_array_equal(plain[1].numpy(), moved[1].numpy())
+
+
 def test_a_step_between_forward_and_backward_is_caught():
     w = mg.tensor([1.0], requires_grad=True, name="w")
     opt = mg.optim.Adam([w])
