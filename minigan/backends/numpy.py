@@ -267,7 +267,7 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
 
     def leaky_relu(self, x: Any, negative_slope: float) -> Any:
         """As the plain kernel."""
-        if not 0 <= negative_slope <= 1:
+        if negative_slope > 1:
             return super().leaky_relu(x, negative_slope)
         return self.elementwise("leaky_relu", x, slope=negative_slope)
 
@@ -321,10 +321,8 @@ def _(xp: Any, dy: Any, y: Any) -> Any:
 
 
 @NUMPY.fast_rule("leaky_relu", "x")
-def _(xp: Any, dy: Any, x: Any, negative_slope: float) -> Any:
-    if not 0 <= negative_slope <= 1:
-        return None
-    return xp.elementwise("leaky_relu_grad", x, dy, slope=negative_slope)
+def _(xp: Any, dy: Any, y: Any, negative_slope: float) -> Any:
+    return xp.elementwise("leaky_relu_grad", y, dy, slope=negative_slope) if negative_slope <= 1 else None
 
 
 @NUMPY.fast_rule("conv2d", "bias")

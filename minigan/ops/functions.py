@@ -168,14 +168,21 @@ def _(F, dy, y):
 def leaky_relu(xp, x, *, negative_slope=0.01):
     """x where it is positive, else negative_slope * x, element by element; its derivative at 0 is the slope.
 
+    Its gradient is told from y, so that x need not be kept.
+
+    Raises:
+        ValueError: a slope below 0, with which y would not tell on which side x was.
+
     >>> mg.ops.leaky_relu([-1.0, 2.0], 0.2)
     Tensor([-0.2  2. ], float32, shape (2,))
     """
+    if negative_slope < 0:
+        raise ValueError(f"leaky_relu's negative_slope must be at least 0, got {negative_slope}")
     return xp.leaky_relu(x, negative_slope)
 
 
 @leaky_relu.gradient(
-    "x", formula=r"\partial L/\partial x = \partial L/\partial y \, ([x > 0] + \mathit{negative\_slope} \, [x \le 0])"
+    "x", formula=r"\partial L/\partial x = \partial L/\partial y \, ([y > 0] + \mathit{negative\_slope} \, [y \le 0])"
 )
-def _(F, dy, x, negative_slope):
-    return F.where(x > 0, dy, negative_slope * dy)
+def _(F, dy, y, negative_slope):
+    return F.where(y > 0, dy, negative_slope * dy)

@@ -73,7 +73,7 @@ def _within(s: Saved) -> HostArray:
 
 SIDES: dict[str, Callable[[Saved], HostArray]] = {
     "relu": lambda s: s["y"] > 0,
-    "leaky_relu": lambda s: s["x"] > 0,
+    "leaky_relu": lambda s: s["y"] > 0,
     "abs": lambda s: np.sign(s["x"]),
     "clip": _within,
     "max": _chosen,

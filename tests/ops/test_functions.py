@@ -44,6 +44,11 @@ def test_far_tails_neither_overflow_nor_warn(name, low, slope_low, high, slope_h
     np.testing.assert_array_equal(second.numpy(), [0, 0])
 
 
+def test_a_leaky_relu_that_cannot_be_undone_is_refused():
+    with pytest.raises(ValueError, match=r"negative_slope must be at least 0, got -0\.5"):
+        mg.ops.leaky_relu([1.0], -0.5)
+
+
 @given(rng=rngs)
 def test_tails_keep_their_digits(backend, rng):
     """sigmoid(x) and softplus(x) are exp(x) far to the left, to full relative precision."""
