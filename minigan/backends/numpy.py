@@ -41,7 +41,9 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
     @cached_property
     def compiled(self) -> Any:
         """The loops for large arrays: compiled ones where there are any, else those in NumPy."""
-        return jit.load()
+        loops = jit.load()
+        pool.wait_by(loops.wait)
+        return loops
 
     @property
     def kernels(self) -> str:

@@ -30,6 +30,10 @@ def blocks(count: int, width: int = 1, elements: int | None = None) -> Iterator[
     return (slice(i, min(i + step, count)) for i in range(0, count, step))
 
 
+def wait(counter: Array, seen: int) -> None:
+    """Not at all: in Python it would keep the others from the global lock."""
+
+
 # -- convolutions ------------------------------------------------------------------------------------------------------
 
 

@@ -14,18 +14,23 @@ from threadpoolctl import threadpool_info
 
 import minigan as mg
 from minigan import backends
-from minigan.backends import pool
+from minigan.backends import passes, pool
 from minigan.backends.numpy import NUMPY
 from minigan.errors import BackendError
 
 MANY = pool.usable()
 
 
-@pytest.fixture(autouse=True)
-def several(monkeypatch):
-    """As many threads as parts in these tests, whatever the machine has."""
+@pytest.fixture(autouse=True, params=["asleep", "spinning"])
+def several(monkeypatch, request):
+    """As many threads as parts in these tests, whatever the machine has; they wait as they do with each kind of loops."""
     monkeypatch.setattr(pool._pool, "size", 3)
     monkeypatch.setattr(pool._pool, "serving", True)
+    monkeypatch.setattr(pool._pool, "wait", (passes if request.param == "asleep" else NUMPY.compiled).wait)
+
+
+def test_a_wait_ends_by_itself():
+    assert pool._pool.wait(np.array([3]), 3) is None
 
 
 @given(st.integers(0, 50), st.integers(1, 20))

@@ -23,10 +23,11 @@ from minigan.backends.compiled.tiles import (
     split_taps,
     split_windows,
 )
+from minigan.backends.compiled.waiting import wait
 from minigan.backends.passes import relu
 
 __all__ = [
     "adam", "channel_moments", "channel_sums", "fold", "join_outputs", "join_taps", "join_windows", "leaky_relu",
     "leaky_relu_grad", "norm_grad", "norm_sums", "normalize", "patches", "relu", "split_outputs", "split_taps",
-    "split_windows",
+    "split_windows", "wait",
 ]  # fmt: skip
