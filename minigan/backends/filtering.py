@@ -134,15 +134,27 @@ class MinimalFiltering:
         """(N, C, H, W), (N, O, P, Q) -> (O, C, 4, 4)."""
         images, outgoing, o, c = self.nhwc(x), self.nhwc(dy), dy.shape[1], x.shape[1]
         loops, count = self.compiled, tiles(dy.shape[2:])
-        inputs, outputs = self._products(slice(0, len(x)), count, o, c, x.dtype)
-
-        def split(part: slice) -> None:
-            loops.split_windows(images[part], inputs, count, padding, part.start)
-            loops.split_outputs(outgoing[part], outputs, count, part.start)
-
-        pool.run(split, len(x))
         products = self.empty((MATRICES, o, 4 * c), x.dtype)
-        pool.run(lambda part: np.matmul(outputs[part].swapaxes(1, 2), inputs[part], out=products[part]), MATRICES)
+
+        def add(block: slice) -> None:
+            inputs, outputs = self._products(block, count, o, c, x.dtype)
+
+            def split(part: slice) -> None:
+                loops.split_windows(images[block][part], inputs, count, padding, part.start)
+                loops.split_outputs(outgoing[block][part], outputs, count, part.start)
+
+            def multiply(part: slice) -> None:
+                for i in range(part.start, part.stop):
+                    if block.start:
+                        products[i] += outputs[i].T @ inputs[i]
+                    else:
+                        np.matmul(outputs[i].T, inputs[i], out=products[i])
+
+            pool.run(split, block.stop - block.start)
+            pool.run(multiply, MATRICES)
+
+        for block in pool.blocks(slice(0, len(x)), ROWS // math.prod(count)):
+            add(block)
         products, rows = products.reshape(MATRICES, o, 4, c), self.empty((o, 4, 4, c), x.dtype)
         pool.run(lambda part: loops.join_taps(products, rows, (part.start, part.stop)), o)
         return rows.transpose(0, 3, 1, 2)

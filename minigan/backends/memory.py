@@ -12,7 +12,7 @@ import numpy as np
 SMALLEST = 1 << 16  # bytes; the system's allocator is as good for less
 LARGEST = 1 << 28  # bytes; more is given back to the system at once
 STEP = 1 << 14  # sizes are rounded up to this, so that nearly equal arrays share blocks
-SLACK = 1.3  # a free block may be this many times as large as what is asked for
+SLACK = 1.6  # a free block may be this many times as large as what is asked for
 ALIGNMENT = 64  # a cache line, and the widest register
 BOUND = 1 << 28  # bytes of free blocks that are kept at most when memory is asked for
 

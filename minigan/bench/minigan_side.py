@@ -82,7 +82,11 @@ class Side:
         self.step()
         self.real, self.z, self.epsilon = given
         for side in list(self.optimizers):
-            self.optimizers.pop(side).zero_grad()
+            optimizer = self.optimizers.pop(side)
+            optimizer.zero_grad()
+            for p in optimizer.params:  # no longer a view of the optimiser's buffer
+                p.data = p.data.copy(order="K")
+            del optimizer
         backends.free_memory()
 
     def check(self, path: str) -> list[float]:
