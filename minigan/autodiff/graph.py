@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from itertools import count
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,7 @@ class Raw:
     """How a walk computes when nothing is traced: on raw arrays, adding in place into what is its own."""
 
     values = staticmethod(Node.values)
+    types: Container[type] = by_type  # of gradients that need no settling
 
     def __init__(self) -> None:
         self._ways: dict[Rule, tuple[Backend, Any, Any]] = {}  # a backend's ops and fast rule, looked up once a walk
@@ -87,7 +88,7 @@ class Raw:
         return rule.function(ops, *arguments) if result is None else result
 
     def settled(self, gradient: Any, node: Node) -> Any:
-        return gradient if type(gradient) in by_type else node.xp.asarray(gradient)
+        return node.xp.asarray(gradient)
 
     def sum_to(self, gradient: Any, shape: tuple[int, ...]) -> Any:
         return raw_ops(by_type[type(gradient)]).sum_to(gradient, shape=shape)
@@ -104,6 +105,8 @@ class Raw:
 
 class Traced:
     """How a walk computes when its result is to be differentiated again: on Tensors, recording every step."""
+
+    types: Container[type] = ()
 
     def values(self, node: Node) -> dict[str, Any]:
         """The saved arrays as Tensors again: inputs hang where they hung, outputs on this node."""
@@ -267,7 +270,8 @@ def _fitted(engine: Raw | Traced, node: Node, i: int, gradient: Any) -> Any:
     _, shape, dtype = node.routes[i]
     if gradient is None:
         raise RuleError("it returned None where a gradient is wanted; is a return missing?")
-    gradient = engine.settled(gradient, node)
+    if type(gradient) not in engine.types:
+        gradient = engine.settled(gradient, node)
     if gradient.shape != shape:
         if not node.plan.op.broadcasts:
             raise RuleError(f"it returned shape {gradient.shape} for an input of shape {shape}; they must be the same")

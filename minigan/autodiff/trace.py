@@ -15,10 +15,21 @@ Where = tuple[CodeType, int]  # code and instruction: the line number would cost
 Version = list[Any]  # [how often a storage was changed in place, what changed it last]; shared by an array's views
 
 
+class _Inside(dict[str, bool]):
+    """Whether a module, by its name, belongs to the engine; a name is looked at once."""
+
+    def __missing__(self, name: str) -> bool:
+        self[name] = inside = name.startswith(ENGINE)
+        return inside
+
+
+_inside = _Inside()
+
+
 def caller(depth: int = 2) -> Where:
     """Where the nearest code outside the engine stands that led here."""
     frame = sys._getframe(depth)
-    while frame.f_globals.get("__name__", "").startswith(ENGINE) and frame.f_back is not None:
+    while _inside[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code, frame.f_lasti
 
