@@ -128,7 +128,7 @@ def own_threads(yes: bool) -> Iterator[None]:
     what ran before it in the process.
 
     >>> with mg.backends.own_threads(True):
-    ...     y = mg.randn(64, 100, rng=0) @ mg.randn(100, 20, rng=1)
+    ...     y = mg.tensor(np.ones((64, 100))) @ mg.tensor(np.ones((100, 20)))
     """
     before, _pool.serving = _pool.serving, yes
     try:

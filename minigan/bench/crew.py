@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import minigan
 from minigan.backends.pool import VARIABLES
+from minigan.gan import interrupts
 
 PAUSE = 0.1  # seconds between turns: time for the other side's threads to stop spinning and sleep
 SHOWN = 12  # last lines of a dead worker's standard error
@@ -35,23 +35,6 @@ def environment(threads: int, as_is: bool, **settings: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in dropped}
     path = os.pathsep.join(filter(None, [str(Path(minigan.__file__).parent.parent), kept.get("PYTHONPATH")]))
     return kept | dict.fromkeys(VARIABLES, str(threads)) | settings | {"PYTHONPATH": path}
-
-
-@contextlib.contextmanager
-def held_interrupts() -> Iterator[None]:
-    """Ctrl-C comes at the end of the block, and not between the start of a process and the note of it."""
-    came: list[Any] = []
-    try:
-        before = signal.signal(signal.SIGINT, lambda *args: came.append(args))
-    except ValueError:  # outside the main thread, where none comes
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came and callable(before):
-            before(*came[0])
 
 
 class Worker:
@@ -133,13 +116,13 @@ class Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with held_interrupts():
+        with interrupts.held():
             for label in list(self.workers):
                 self.dismiss(label)
 
     def start(self, label: str, side: str, job: Path, env: Mapping[str, str]) -> bool:
         """Start a worker and wait until it is ready."""
-        with held_interrupts():
+        with interrupts.held():
             worker = self.workers[label] = Worker(label, side, job, env)
         self._heard(label, worker.ready)
         return label in self.workers

@@ -80,11 +80,11 @@ def test_arrays_are_like_those_of_numpy(shape, dtype):
 
 
 def test_the_least_used_blocks_go_first():
-    memory = Memory(bound=3 * SMALLEST)
-    for size in (SMALLEST, 2 * SMALLEST, SMALLEST + STEP):  # nobody keeps them
-        memory.empty(size, "uint8")
-    memory.empty(4 * SMALLEST, "uint8")
-    assert {size for size, blocks in memory._blocks.items() if blocks} == {SMALLEST + STEP, 4 * SMALLEST}
+    memory = Memory(bound=4 * SMALLEST)
+    for times in (1, 4, 2):  # nobody keeps them, and none serves for another
+        memory.empty(times * SMALLEST, "uint8")
+    memory.empty(8 * SMALLEST, "uint8")
+    assert {size for size, blocks in memory._blocks.items() if blocks} == {2 * SMALLEST, 8 * SMALLEST}
 
 
 def test_a_block_is_free_without_the_collector():
