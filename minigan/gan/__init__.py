@@ -1,12 +1,15 @@
 """GANs: losses, penalties, networks, the adversarial step, and training."""
 
-from minigan.gan import losses, models
+from minigan.gan import losses, models, penalties
 from minigan.gan.config import PRESETS, TrainConfig
+from minigan.gan.ema import EMA
+from minigan.gan.noise import InstanceNoise
 from minigan.gan.penalties import gradient_penalty
 from minigan.gan.run import Run, load
-from minigan.gan.step import adversarial_step
+from minigan.gan.step import adversarial_step, discriminator_step, generator_step
 from minigan.gan.trainer import Trainer
 
 __all__ = [
-    "PRESETS", "Run", "TrainConfig", "Trainer", "adversarial_step", "gradient_penalty", "load", "losses", "models",
+    "EMA", "InstanceNoise", "PRESETS", "Run", "TrainConfig", "Trainer", "adversarial_step", "discriminator_step",
+    "generator_step", "gradient_penalty", "load", "losses", "models", "penalties",
 ]  # fmt: skip
