@@ -13,6 +13,7 @@ import os
 import tempfile
 from itertools import takewhile
 from typing import Any
+from unittest import mock
 
 import numpy
 from sybil import Document, Example, Sybil
@@ -46,6 +47,7 @@ def enter_folder(namespace: dict[str, Any]) -> None:
     stack = namespace["__stack__"] = contextlib.ExitStack()
     stack.callback(os.chdir, os.getcwd())
     os.chdir(stack.enter_context(tempfile.TemporaryDirectory()))
+    stack.enter_context(mock.patch.dict(os.environ, MINIGAN_DATA="cache"))
 
 
 class OnNumPy:

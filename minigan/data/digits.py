@@ -23,11 +23,11 @@ def digits() -> tuple[Images, Labels]:
     """
     with as_file(files("minigan.data") / "digits.npz") as path, np.load(path, allow_pickle=False) as stored:
         images, labels = stored["images"], stored["labels"]
-    return scaled(images), labels.astype(np.int64)
+    return scaled(images[:, None]), labels.astype(np.int64)
 
 
 def scaled(pixels: np.ndarray) -> Images:
-    """Images, float32 (n, 1, H, W) in [-1, 1], of pixels, uint8 (n, H, W)."""
-    images = pixels[:, None] / np.float32(127.5)
+    """Images, float32 (n, C, H, W) in [-1, 1], of pixels, uint8 of the same shape."""
+    images = pixels / np.float32(127.5)
     images -= 1
     return images

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from minigan.data import idx
+from minigan.data import cache, idx
 from minigan.errors import DataError
 
 ATTEMPTS = 5  # with one mirror, as long as each of them brings something
@@ -36,7 +35,7 @@ def download(name: str, mirrors: Iterable[str], checksum: str, otherwise: str) -
     from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")  # the progress bar says it
-    folder = Path(os.environ.get("MINIGAN_DATA") or pooch.os_cache("minigan"))
+    folder = cache.home()
     failures = []
     for mirror in mirrors:
         try:

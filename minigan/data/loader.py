@@ -43,9 +43,16 @@ class Loader:
         self.size = lengths.pop()
         if not 1 <= batch_size <= self.size:
             raise ValueError(f"batch_size must be from 1 to the {self.size} samples there are, got {batch_size}")
-        self._start(0, 0)
+        self.start(0)
 
-    def _start(self, epoch: int, position: int) -> None:
+    def start(self, epoch: int, position: int = 0) -> None:
+        """Go to a batch of an epoch, both counted from 0.
+
+        >>> loader = mg.data.Loader(np.arange(6), batch_size=2)
+        >>> loader.start(epoch=3, position=1)
+        >>> loader.epoch, loader.position
+        (3, 1)
+        """
         self.epoch, self.position = epoch, position
         self.order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
 
@@ -71,7 +78,7 @@ class Loader:
         chosen = self.order[begin : begin + self.batch_size]
         batch = tuple(a[chosen] for a in self.arrays)
         if self.position + 1 == len(self):
-            self._start(self.epoch + 1, 0)
+            self.start(self.epoch + 1)
         else:
             self.position += 1
         return batch
@@ -106,4 +113,4 @@ class Loader:
             if state[key] != getattr(self, key):
                 raise ValueError(f"the loader's state has {key} {state[key]}, this loader has {getattr(self, key)}")
         self.seed = state["seed"]
-        self._start(state["epoch"], state["position"])
+        self.start(state["epoch"], state["position"])

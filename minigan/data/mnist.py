@@ -61,7 +61,7 @@ def mnist(split: str = "train", folder: str | Path | None = None) -> tuple[Image
     if labels.max() > 9:
         first = int((labels > 9).argmax())
         raise DataError(f"{paths[1]}: labels must be from 0 to 9, number {first} is {labels[first]}")
-    return scaled(pixels), labels.astype("int64")
+    return scaled(pixels[:, None]), labels.astype("int64")
 
 
 def _find(names: list[str], folder: Path) -> list[Path]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
 
 from minigan.data.digits import Images, Labels, digits
+from minigan.data.folder import folder
 from minigan.data.mnist import mnist
 from minigan.errors import DataError
 
@@ -14,24 +19,52 @@ def check(source: str) -> None:
 
     >>> mg.data.check("fashion")
     Traceback (most recent call last):
-    minigan.errors.DataError: data must be one of digits, mnist, mnist:FOLDER, got 'fashion'
+    minigan.errors.DataError: data must be one of digits, mnist, mnist:FOLDER, folder:PATH, got 'fashion'
     """
-    if not re.fullmatch("digits|mnist(:.+)?", str(source)):
-        raise DataError(f"data must be one of digits, mnist, mnist:FOLDER, got {source!r}")
+    if not re.fullmatch("digits|mnist(:.+)?|folder:.+", str(source)):
+        raise DataError(f"data must be one of digits, mnist, mnist:FOLDER, folder:PATH, got {source!r}")
 
 
-def load(source: str) -> tuple[Images, Labels]:
+def load(source: str, size: int | None = None, channels: int | None = None) -> tuple[Images, Labels | None]:
     """The images to train with, and their labels.
 
     Args:
-        source: ``digits``, the embedded ones; ``mnist``, downloaded once; ``mnist:FOLDER``, from a folder.
+        source: ``digits``, the embedded ones; ``mnist``, downloaded once; ``mnist:FOLDER``, from a folder;
+            ``folder:PATH``, your own images, as `folder` reads them.
+        size: the images' side: 28 for digits, 64 for a folder if not given.
+        channels: 1 for grey, 3 for RGB: 1 for digits, 3 for a folder if not given.
+
+    Returns:
+        images and labels, as `digits` and `mnist` give them; of a folder, images (n, channels, size, size) and None.
 
     Raises:
-        DataError: a name that there is not, or data that cannot be had, as `mnist` says.
+        DataError: a name that there is not, or data that cannot be had, as `mnist` and `folder` say; digits of another
+            size than 28 x 28 grey.
 
     >>> images, labels = mg.data.load("digits")
     >>> images.shape
     (5000, 1, 28, 28)
     """
     check(source)
-    return digits() if source == "digits" else mnist(folder=source.partition(":")[2] or None)
+    kind, _, path = source.partition(":")
+    if kind == "folder":
+        return folder(path, 64 if size is None else size, 3 if channels is None else channels), None
+    for name, value, only in (("size", size, 28), ("channels", channels, 1)):
+        if value not in (None, only):
+            raise DataError(
+                f"{source} has 28 x 28 grey images: {name} must be {only}, got {value}; "
+                "images of other sizes come from a folder, folder:PATH"
+            )
+    return digits() if kind == "digits" else mnist(folder=path or None)
+
+
+def fingerprint(images: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of an array's shape, dtype and values: other data have another one.
+
+    >>> mg.data.fingerprint(np.zeros((2, 1, 28, 28), "float32"))
+    '4d151602e7d18dd5'
+    """
+    array = np.asarray(images, order="C")
+    digest = sha256(f"{array.shape} {array.dtype.str}".encode())
+    digest.update(array.data)
+    return digest.hexdigest()[:16]
