@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(ROOT).venv/bin/
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint types mutants bench docs dist clean
+.PHONY: demo test lint types mutants judge bench docs dist clean
 .DELETE_ON_ERROR:
 
 demo: $(ROOT).venv/installed
@@ -30,6 +30,9 @@ dist: $(ROOT).venv/installed-test
 mutants: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)python tests/mutants/engine_laws.py
 	cd $(ROOT) && $(BIN)python tests/mutants/layers.py
+
+judge: $(ROOT).venv/installed
+	cd $(ROOT) && $(BIN)python -m minigan.metrics.train_judge mnist
 
 bench: $(ROOT).venv/installed-bench
 	cd $(ROOT) && $(BIN)minigan bench

@@ -1,0 +1,102 @@
+"""How good a run's samples are, by the judge."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from minigan import metrics
+from minigan.errors import RunError
+from minigan.gan.config import LEAST
+from minigan.gan.run import Run
+from minigan.metrics.reference import training_images
+
+
+def evaluate(run: Run, n: int = 10_000, seed: int = 0, training: Any = None) -> dict[str, Any]:
+    """The judge's figures of n samples of a run that makes digits, each beside what real digits have.
+
+    The reference is MNIST's test split where its files are at hand, else the embedded digits, as `metrics.reference` says;
+    it is judged once in a process. A thousand samples cost a tenth, but few samples make the distance larger, also that
+    of real digits: compare figures at the same n and the same reference.
+
+    Args:
+        run: what `load` gives.
+        n: how many samples, at least 4.
+        seed: of the latents.
+        training: the images that the run was trained on; without them they are read where they are at hand.
+
+    Returns:
+        What `Reference.compare` gives; ``n`` and ``seed``; ``judge``, its version; ``reference``, its name;
+        ``memorisation``, as `metrics.memorisation` has it against the reference where that was held back, else against
+        the training images themselves, and None where these are not at hand.
+
+    Raises:
+        RunError: too few samples, or a run that makes something else than digits, or whose generator has diverged.
+
+    >>> run = mg.gan.Run(mg.gan.TrainConfig("gan"), mg.gan.models.mlp_generator(rng=0))
+    >>> figures = mg.gan.evaluation.evaluate(run, n=100)
+    >>> figures["judge_frechet"] > figures["judge_frechet_real"]
+    True
+    """
+    if n < LEAST:
+        raise RunError(f"the number of samples to judge must be at least {LEAST}, got {n}")
+    source = run.config.data
+    if source.partition(":")[0] not in ("digits", "mnist"):
+        raise RunError(f"the judge knows digits only, and this run was trained on {source}")
+    samples = run.sample(n, seed)
+    if samples.shape[1:] != (1, 28, 28):
+        raise RunError(f"the judge takes grey images (n, 1, 28, 28), this run makes {samples.shape}")
+    if not bool((abs(samples) <= 1).all()):
+        raise RunError("the run's images are not all in [-1, 1]: its generator has diverged")
+    real = metrics.reference(source)
+    training = training_images(source) if training is None else training
+    copied = math.nan
+    if training is not None:
+        copied = metrics.memorisation(samples, training, real.images if real.held_back else None)
+    return {
+        "n": n,
+        "seed": seed,
+        "judge": metrics.judge().facts["version"],
+        "reference": real.name,
+        **real.compare(samples),
+        "memorisation": None if math.isnan(copied) else copied,
+    }
+
+
+ROWS = {  # what is printed of the figures, with what to read in it
+    "judge_frechet": "the judge's Fréchet distance, not Inception FID: low",
+    "precision": "share of samples among real digits: as real",
+    "recall": "share of real digits among samples: as real",
+    "confidence": "the judge is sure: as real",
+    "entropy_of_mean": f"classes are even: {math.log(10):.3f} at most",
+    "mean_entropy": "the judge is undecided: as real",
+}
+
+
+def table(figures: dict[str, Any]) -> str:
+    """What `evaluate` gives, for a terminal.
+
+    >>> run = mg.gan.Run(mg.gan.TrainConfig("gan"), mg.gan.models.mlp_generator(rng=0))
+    >>> print(mg.gan.evaluation.table(mg.gan.evaluation.evaluate(run, n=100)))
+    100 samples from seed 0, by judge 1; reference: ... digits...
+    <BLANKLINE>
+                      samples       real
+    judge_frechet ...
+    """
+    copied = figures["memorisation"]
+    lines = [
+        f"{figures['n']:,} samples from seed {figures['seed']}, by judge {figures['judge']}; "
+        f"reference: {figures['reference']}",
+        "",
+        f"{'':15} {'samples':>9}  {'real':>9}",
+        *(f"{name:15} {figures[name]:9.3f}  {figures[f'{name}_real']:9.3f}  {note}" for name, note in ROWS.items()),
+        f"{'memorisation':15} {'unknown' if copied is None else f'{copied:.3f}':>9}  {1:9.3f}  "
+        + (
+            "the training images are not at hand"
+            if copied is None
+            else "distance to training images: well below 1 is copying"
+        ),
+        "",
+        "classes  " + "  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(figures["class_shares"])),
+    ]
+    return "\n".join(lines)
