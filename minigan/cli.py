@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 the work failed (a loss that diverged, a check that was no
 
 from __future__ import annotations
 
+import json
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Literal
 import tyro
 
 from minigan import __version__, gan
-from minigan.errors import BackendError, RunError, TrainingFailed
-from minigan.gan import files, pictures
+from minigan.errors import BackendError, RunError, ShapeError, TrainingFailed
+from minigan.gan import checkpoint, evaluation, files, pictures
 
 app = tyro.extras.SubcommandApp()
 
 
+STYLE = (tyro.conf.SuppressFixed, tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
 Config = tyro.extras.subcommand_type_from_defaults(
     gan.PRESETS, {"gan": "The fully connected GAN.", "dcgan": "DCGAN: convolutions and batch norm."}
 )
@@ -27,15 +29,21 @@ Config = tyro.extras.subcommand_type_from_defaults(
 
 @app.command
 def train(config: tyro.conf.OmitArgPrefixes[tyro.conf.OmitSubcommandPrefixes[Config]]) -> None:  # type: ignore[valid-type]
-    """Train a GAN and leave samples, curves and the generator in a folder."""
-    trainer = gan.Trainer(config)
-    trainer.run()
-    print(f"{trainer.steps} steps; samples.png, losses.png and generator.safetensors are in {trainer.out}")
+    """Train a GAN and leave samples, curves, the generator and checkpoints in a folder.
+
+    ``minigan train --resume RUN`` goes on with a run that was stopped; options that are given replace its own.
+    """
+    finish(gan.Trainer(config))
 
 
 @app.command
 def sample(
-    run: tyro.conf.Positional[Path], n: int = 64, seed: int = 0, out: Path = Path("samples.png"), force: bool = False
+    run: tyro.conf.Positional[Path],
+    n: int = 64,
+    seed: int = 0,
+    statistics: Literal["running", "batch", "standing"] = "running",
+    out: Path = Path("samples.png"),
+    force: bool = False,
 ) -> None:
     """Draw samples from a run's generator.
 
@@ -43,14 +51,15 @@ def sample(
         run: the run's folder.
         n: how many.
         seed: of the latents.
-        out: a .png for a grid, or a .npz with `images`, float32 (n, 1, 28, 28) in [-1, 1].
+        statistics: batch norm's: running, gathered while training; standing, gathered now; batch, of the images made together.
+        out: a .png for a grid, or a .npz with `images`, float32 (n, channels, size, size) in [-1, 1].
         force: overwrite `out`.
     """
     if out.suffix not in (".png", ".npz"):
         raise RunError(f"--out must end in .png or .npz, got {out}")
     if out.exists() and not force:
         raise RunError(f"{out} exists; give another name with --out, or --force to overwrite it")
-    images = gan.load(run).sample(n, seed)
+    images = gan.load(run).sample(n, seed, statistics)
     if out.suffix == ".png":
         content = pictures.grid(images)
     else:
@@ -64,8 +73,8 @@ def sample(
 
 
 @app.command(name="eval")
-def evaluate(run: tyro.conf.Positional[Path], n: int = 1000, seed: int = 0, min_share: float = 0.0) -> None:
-    """Say which digits a run's generator makes, by the nearest real digit of each sample.
+def evaluate(run: tyro.conf.Positional[Path], n: int = 10_000, seed: int = 0, min_share: float = 0.0) -> None:
+    """Say how good a run's digits are, by the judge, beside real digits; evaluation.json in its folder keeps the figures.
 
     Args:
         run: the run's folder.
@@ -73,18 +82,47 @@ def evaluate(run: tyro.conf.Positional[Path], n: int = 1000, seed: int = 0, min_
         seed: of the latents.
         min_share: fail, with exit code 1, where a class has a smaller share than this.
     """
-    from minigan import data, metrics
-
-    images, labels = data.digits()
-    shares = metrics.class_shares(gan.load(run).sample(n, seed), images, labels)
-    print(f"{n} samples of {run}, classes by the nearest of {len(images)} real digits:")
-    print("  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(shares)))
-    rarest = int(shares.argmin())
+    figures = evaluation.evaluate(gan.load(run), n, seed)
+    print(evaluation.table(figures))
+    files.write(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
+    shares = figures["class_shares"]
+    rarest = shares.index(min(shares))
     if shares[rarest] < min_share:
         raise TrainingFailed(
-            f"only {shares[rarest]:.1%} of the samples are nearest to a {rarest}, asked for were {min_share:.1%}"
+            f"only {shares[rarest]:.1%} of the samples are a {rarest} to the judge, asked for were {min_share:.1%}"
         )
-    print(f"the rarest class is {rarest} with {shares[rarest]:.1%}")
+    print(f"the rarest class is {rarest} with {shares[rarest]:.1%}; evaluation.json is in {run}")
+
+
+@app.command
+def plan(
+    model: tyro.conf.Positional[Literal["gan", "dcgan"]],
+    size: int = 28,
+    channels: int = 1,
+    width: int = 64,
+    critic: bool = False,
+    batch_size: int = 64,
+) -> None:
+    """Show every layer's output shape and parameters before anything is trained, or why a size can't work.
+
+    Args:
+        model: gan or dcgan.
+        size: the images' side in pixels.
+        channels: 1 for grey, 3 for RGB.
+        width: channels of the outermost convolution; they double at every level inwards.
+        critic: a discriminator without batch norm.
+        batch_size: for the estimate of the memory of a step.
+    """
+    from minigan.gan.planner import plan
+
+    try:
+        planned = plan(model, size, channels, width, critic)
+    except ShapeError as error:
+        raise RunError(str(error)) from None
+    outputs, parameters = planned.memory(batch_size)
+    print(planned)
+    print(f"\na step with a batch of {batch_size} keeps about {outputs / 1e6:,.1f} MB of outputs;")
+    print(f"parameters, their gradients and Adam's state take {parameters / 1e6:,.1f} MB")
 
 
 @app.command
@@ -126,21 +164,55 @@ def bench(
     sys.exit(0 if well else 1)
 
 
+def resume(args: list[str]) -> None:
+    """``minigan train --resume RUN [options]``: go on with a run; settings that are named replace its own."""
+    place = next(i for i, a in enumerate(args) if a.partition("=")[0] == "--resume")
+    _, given, folder = args[place].partition("=")
+    rest = args[:place] + args[place + (1 if given else 2) :]
+    if not (given or args[place + 1 :]):
+        raise RunError("--resume needs the folder of a run, such as --resume runs/dcgan")
+    run = Path(folder if given else args[place + 1])
+    saved = gan.TrainConfig.read(run)
+    if rest[:1] and rest[0] in gan.PRESETS:
+        if rest[0] != saved.model:
+            raise RunError(f"{run} is a run of {saved.model}, and goes on as one; {rest[0]} needs a folder of its own")
+        del rest[0]
+    named = {a.partition("=")[0].removeprefix("--").replace("-", "_") for a in rest if a.startswith("--")}
+    if "out" in named:
+        raise RunError(f"a run goes on in its own folder, {run}; leave out --out")
+    config = tyro.cli(gan.TrainConfig, prog=f"minigan train --resume {run}", args=rest, default=saved, config=STYLE)
+    finish(gan.Trainer.resume(run, **{name: getattr(config, name) for name in named}))
+
+
+def finish(trainer: gan.Trainer) -> None:
+    """Train to the end, and say where the results are."""
+    try:
+        trainer.run()
+    except KeyboardInterrupt:
+        step = checkpoint.latest(trainer.out)
+        print(f"minigan: stopped; minigan train --resume {trainer.out} goes on from step {step}", file=sys.stderr)
+        sys.exit(130)
+    print(f"{trainer.steps} steps; samples.png, losses.png and generator.safetensors are in {trainer.out}")
+
+
 def main() -> None:
     """Run the command line and exit."""
     if sys.argv[1:] == ["--version"]:
         print(f"minigan {__version__}")
         return
     try:
+        if sys.argv[1:2] == ["train"] and any(a.partition("=")[0] == "--resume" for a in sys.argv):
+            resume(sys.argv[2:])
+            return
         app.cli(
             prog="minigan",
             description="Train GANs and look at what they learned.",
-            config=(tyro.conf.SuppressFixed, tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff),
+            config=STYLE,
         )
     except (RunError, BackendError, OSError) as error:
         failed = isinstance(error, TrainingFailed)
         print(f"minigan: error: {error}", file=sys.stderr)
         sys.exit(1 if failed else 2)
     except KeyboardInterrupt:
-        print("minigan: stopped; the files of the last whole epoch are kept", file=sys.stderr)
+        print("minigan: stopped", file=sys.stderr)
         sys.exit(130)

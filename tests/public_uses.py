@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from PIL import Image
 
 import minigan as mg
 from minigan import backends, ops
@@ -103,6 +104,33 @@ def idx_files(folder):
     return folder
 
 
+def averaged():
+    module = mg.nn.Sequential(mg.nn.Dense(1, 1, bias=False, rng=0))
+    ema = mg.gan.EMA(module, decay=0.0)
+    module[0].weight.assign_(1.0)
+    ema.update()
+    return ema.module[0].weight.item()
+
+
+def turns():
+    """A step of both players, D's turn and G's, each as a function that gives a loss's shape."""
+    g, d = mg.nn.Dense(2, 3, rng=0), mg.nn.Dense(3, 1, rng=0)
+    opt_g, opt_d = (mg.optim.Adam(net.parameters()) for net in (g, d))
+    hinge, real, z = mg.gan.losses.LOSSES["hinge"], tensor(4, 3), tensor(4, 2)
+    losses = hinge.discriminator, hinge.generator
+    return {
+        "both": lambda: mg.gan.adversarial_step(g, d, opt_g, opt_d, real, z, *losses)[0].shape,
+        "d": lambda: mg.gan.discriminator_step(d, opt_d, real, g(z), losses[0]).shape,
+        "g": lambda: mg.gan.generator_step(d, opt_g, g(z), losses[1]).shape,
+    }
+
+
+def image_folder(folder):
+    """One white image."""
+    Image.new("L", (8, 8), 255).save(folder / "a.png")
+    return folder
+
+
 def trained(folder):
     trainer = mg.gan.Trainer(dataclasses.replace(mg.gan.PRESETS["gan"], steps=1, batch_size=2, out=folder))
     trainer.run()
@@ -116,6 +144,15 @@ def small_run():
 def loaded_run(folder):
     trained(folder)
     return mg.gan.load(folder).sample(2, seed=0).shape
+
+
+def black(n):
+    return np.full((n, 1, 28, 28), -1, "float32")
+
+
+def compared():
+    figures = mg.metrics.Reference("black", black(8), held_back=False).compare(black(4))
+    return round(figures["judge_frechet"], 6)
 
 
 SQUARE = [[1.0, 2.0], [3.0, 6.0]]
@@ -246,6 +283,12 @@ USES = {
     "optim.Optimizer.state_dict": (lambda: mg.optim.SGD([leaf()], lr=0.5).state_dict()["settings"]["lr"], 0.5),
     "gan.losses": (lambda: mg.gan.losses.non_saturating(mg.tensor([-200.0])), 200.0),
     "gan.gradient_penalty": (lambda: mg.gan.gradient_penalty(lambda x: x.sum(axis=1), tensor(2, 4), tensor(2, 4)), 1.0),
+    "gan.penalties": (lambda: mg.gan.penalties.r1(lambda x: x.sum(axis=1), tensor(2, 4)), 4.0),
+    "gan.EMA": (averaged, 1.0),
+    "gan.InstanceNoise": (lambda: mg.gan.InstanceNoise(lambda x: x, 0.5).eval()(tensor(2)), [1.0, 1.0]),
+    "gan.adversarial_step": (lambda: turns()["both"](), ()),
+    "gan.discriminator_step": (lambda: turns()["d"](), ()),
+    "gan.generator_step": (lambda: turns()["g"](), ()),
     "gan.models": (lambda: mg.gan.models.build("gan", 0)[0](tensor(2, 100)).shape, (2, 1, 28, 28)),
     "gan.Trainer": (trained, 1),
     "gan.load": (loaded_run, (2, 1, 28, 28)),
@@ -253,12 +296,31 @@ USES = {
     "gan.Run.sample": (lambda: small_run().sample(2, seed=0).shape, (2, 1, 28, 28)),
     "data.digits": (lambda: mg.data.digits()[0].shape, (5000, 1, 28, 28)),
     "data.mnist": (lambda folder: mg.data.mnist("train", idx_files(folder))[0].shape, (3, 1, 28, 28)),
+    "data.folder": (lambda folder: mg.data.folder(image_folder(folder), size=4).tolist(), [[[[1] * 4] * 4] * 3]),
+    "data.fingerprint": (lambda: len(mg.data.fingerprint(np.zeros(3))), 16),
     "data.ring": (lambda: mg.data.ring(5, rng=0).shape, (5, 2)),
     "data.grid": (lambda: mg.data.grid(5, rng=0).shape, (5, 2)),
     "data.line": (lambda: mg.data.line(5, rng=0).shape, (5, 1)),
     "data.Loader": (lambda: len(mg.data.Loader(np.arange(5), batch_size=2)), 2),
-    "metrics.class_shares": (
-        lambda: mg.metrics.class_shares(np.ones((1, 1)), np.ones((1, 1)), at(1).numpy(), 2),
-        [0.0, 1.0],
-    ),
+    "metrics.Judge": (lambda: mg.metrics.Judge(*mg.metrics.judge_network(0)).features(black(2)).shape, (2, 64)),
+    "metrics.Judge.features": (lambda: mg.metrics.judge().features(black(2)).shape, (2, 64)),
+    "metrics.Judge.classify": (lambda: mg.metrics.judge().classify(np.ones((2, 64))).shape, (2, 10)),
+    "metrics.Judge.probabilities": (lambda: mg.metrics.judge().probabilities(black(2)).shape, (2, 10)),
+    "metrics.judge": (lambda: mg.metrics.judge().facts["version"], "1"),
+    "metrics.judge_network": (lambda: len(mg.metrics.judge_network(0)[0].parameters()), 12),
+    "metrics.Reference": (lambda: mg.metrics.Reference("black", black(8), held_back=False).features.shape, (8, 64)),
+    "metrics.Reference.compare": (compared, 0.0),
+    "metrics.reference": (lambda: mg.metrics.reference("digits").features.shape[1], 64),
+    "metrics.frechet_distance": (lambda: mg.metrics.frechet_distance(np.eye(2), np.eye(2) + 3.0), 18.0),
+    "metrics.precision_recall": (lambda: mg.metrics.precision_recall(np.eye(5), np.eye(5)), (1.0, 1.0)),
+    "metrics.memorisation": (lambda: mg.metrics.memorisation(np.eye(2) / 2, np.eye(2), np.zeros((1, 2))), 0.5),
+    "metrics.nearest": (lambda: mg.metrics.nearest(np.array([[0.9]]), np.array([[0.0], [1.0]])), [1]),
+    "metrics.confidence": (lambda: mg.metrics.confidence([[0.25, 0.75]]), 0.75),
+    "metrics.class_shares": (lambda: mg.metrics.class_shares([[0.25, 0.75]]), [0.0, 1.0]),
+    "metrics.entropy_of_mean": (lambda: mg.metrics.entropy_of_mean([[0.0, 1.0]]), 0.0),
+    "metrics.mean_entropy": (lambda: mg.metrics.mean_entropy([[0.0, 1.0]]), 0.0),
+    "metrics.modes_covered": (lambda: mg.metrics.modes_covered([[0.0], [9.0]], [[0.0], [5.0]], 1.0), 1),
+    "metrics.high_quality_share": (lambda: mg.metrics.high_quality_share([[0.0], [9.0]], [[0.0], [5.0]], 1.0), 0.5),
+    "metrics.reverse_kl": (lambda: mg.metrics.reverse_kl([[0.0], [9.0]], [[0.0], [5.0]], 1.0), 0.0),
+    "metrics.spread_ratio": (lambda: mg.metrics.spread_ratio([[0.5], [0.5]], [[0.0]], 1.0), 0.0),
 }

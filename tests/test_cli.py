@@ -57,7 +57,11 @@ def test_samples_as_numbers_and_as_a_picture(run, tmp_path):
 def test_eval_prints_shares_and_fails_below_the_bar(run, tmp_path):
     code, out, _ = minigan("eval", run, "--n", 50, cwd=tmp_path)
     assert code == 0
-    assert "the rarest class is" in out
+    figures = json.loads((run / "evaluation.json").read_text())
+    assert (figures["n"], figures["seed"]) == (50, 0)
+    assert f"judge_frechet {figures['judge_frechet']:11.3f}  {figures['judge_frechet_real']:9.3f}" in out
+    assert f"reference: {figures['reference']}" in out
+    assert f"the rarest class is {np.argmin(figures['class_shares'])} with {min(figures['class_shares']):.1%}" in out
     code, _, err = minigan(
         "eval", run, "--n", 50, "--min-share", 0.2, cwd=tmp_path
     )  # ten classes can't all have a fifth
@@ -75,6 +79,7 @@ def test_eval_prints_shares_and_fails_below_the_bar(run, tmp_path):
         (["sample", "nowhere"], "nowhere is not a run"),
         (["sample", "nowhere", "--out", "s.gif"], ".png or .npz"),
         (["eval", "nowhere"], "nowhere is not a run"),
+        (["eval", "nowhere", "--n", "many"], "--n"),
         (["paint"], "paint"),
     ],
 )
@@ -96,13 +101,13 @@ def test_mnist_from_a_folder_trains_a_run_that_other_commands_read(tmp_path):
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])["step"] == 2
     code, out, _ = minigan("eval", "run", "--n", 10, cwd=tmp_path)
     assert code == 0
-    assert "nearest of 5000 real digits" in out
+    assert "reference: " in out
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("cifar", "data must be one of digits, mnist, mnist:FOLDER, got 'cifar'"),
+        ("cifar", "data must be one of digits, mnist, mnist:FOLDER, folder:PATH, got 'cifar'"),
         ("mnist:nowhere", "there is no folder nowhere; give the one that holds MNIST's files"),
         ("mnist:.", ". has no train-images-idx3-ubyte and no train-labels-idx1-ubyte, with .gz or without"),
     ],
@@ -136,7 +141,11 @@ def test_ctrl_c_says_so_and_leaves_whole_files(tmp_path):
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.strip() == "minigan: stopped; the files of the last whole epoch are kept"
+    step = max(int(path.stem) for path in (tmp_path / "run" / "checkpoints").glob("*.safetensors"))
+    assert err.strip() == f"minigan: stopped; minigan train --resume run goes on from step {step}"
     assert not list((tmp_path / "run").glob(".*"))
+    assert minigan("train", "--resume", "run", "--steps", step + 1, cwd=tmp_path)[:2] == (
+        0, f"{step + 1} steps; samples.png, losses.png and generator.safetensors are in run\n"
+    )  # fmt: skip
     assert np.isfinite(mg.gan.load(tmp_path / "run").sample(4)).all()
     assert all(json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())

@@ -24,10 +24,14 @@ DESIGN = {
     "nn.Module": "parameters named_parameters state_dict load_state_dict train eval to",
     "optim": "SGD RMSProp Adam",
     "optim.Optimizer": "step zero_grad state_dict",
-    "gan": "losses gradient_penalty models Trainer load",
+    "gan": "losses penalties gradient_penalty EMA InstanceNoise models adversarial_step discriminator_step generator_step "
+    "Trainer load",
     "gan.Run": "generator sample",
-    "data": "digits mnist ring grid line Loader",
-    "metrics": "class_shares",
+    "data": "digits mnist folder fingerprint ring grid line Loader",
+    "metrics": "Judge judge judge_network Reference reference frechet_distance precision_recall memorisation nearest "
+    "confidence class_shares entropy_of_mean mean_entropy modes_covered high_quality_share reverse_kl spread_ratio",
+    "metrics.Judge": "features classify probabilities",
+    "metrics.Reference": "compare",
     "testing": "check_layer layer_checks CHECKS check_grads check_adjoint check_linear "
     "check_shape_inference check_dtype check_layouts check_no_mutation check_batch_equivariance check_deterministic "
     "check_train_eval check_state_dict check_backends "
@@ -39,7 +43,6 @@ USES = OTHERS | CHECKS
 NAMES = [f"{room}.{name}".lstrip(".") for room, names in DESIGN.items() for name in names.split()]
 
 LATER = {  # names that the design has and minigan does not have yet, with the reason
-    "gan.EMA": "comes with the averaged generator",
     "study": "comes after the engine and the models",
 }
 
@@ -73,9 +76,11 @@ SIGNATURES = {  # names of arguments in their order, and every default that the 
     "nn.Module.load_state_dict": "self, state, strict=True",
     "nn.LeakyReLU": "negative_slope=0.01",
     "optim.Adam": "params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0",
-    "gan.Run.sample": "self, n, seed",
+    "gan.EMA": "module, decay=0.999",
+    "gan.Run.sample": "self, n, seed, statistics",
     "data.digits": "",
     "data.mnist": "split, folder=None",
+    "data.folder": "path, size=64, channels=3, unreadable='skip'",
 }
 
 
@@ -122,7 +127,7 @@ def test_the_signature_is_that_of_the_design(name):
 def public():
     """Every public name with its object: the design's, all that a package lists, and what the modules among them define."""
     found = {name: find(name) for name in NAMES if not name.startswith("gan.Run.generator")}
-    nets = ("nn", "nn.init", "optim", "gan", "gan.losses", "gan.models")
+    nets = ("nn", "nn.init", "optim", "gan", "gan.losses", "gan.penalties", "gan.models")
     for package in ("ops", *nets, "data", "metrics", "testing", "errors"):
         module = find(package)
         own = (

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import Fixed
 
 from minigan import data
+from minigan.backends import random
 from minigan.errors import RunError
-from minigan.gan.losses import GENERATOR_LOSSES
-from minigan.gan.models import MODELS
+from minigan.gan import models
+from minigan.gan.losses import LOSSES, Loss
+from minigan.gan.penalties import PENALTIES
+from minigan.nn import Conv2d, Dense, Module, Sequential, SpectralNorm
 
+NORMS = ("batch", "spectral", "none", None)
+LEAST = 4  # samples that the judge takes, for the third neighbour of each
 LATENTS = ("normal", "uniform")
 BACKENDS = ("numpy", "cupy", None)
 
@@ -32,7 +38,12 @@ class TrainConfig:
     model: Fixed[Literal["gan", "dcgan"]]
     """gan: fully connected; dcgan: convolutions and batch norm."""
     data: str = "digits"
-    """digits: 5,000 embedded MNIST digits; mnist: all 60,000, downloaded once; mnist:FOLDER: from a folder."""
+    """digits: 5,000 embedded MNIST digits; mnist: all 60,000, downloaded once; mnist:FOLDER: from a folder; folder:PATH: your
+    own images."""
+    size: int | None = None
+    """The images' side; 28 for digits, 64 for a folder if not given."""
+    channels: int | None = None
+    """1 for grey, 3 for RGB; 1 for digits, 3 for a folder if not given."""
     epochs: int = 14
     """Times through the data."""
     steps: int | None = None
@@ -43,12 +54,31 @@ class TrainConfig:
     """Adam's learning rate."""
     lr_d: float | None = None
     """The discriminator's learning rate, where it is to be another."""
-    loss: Literal["non-saturating", "minimax"] = "non-saturating"
-    """The generator's loss."""
-    smoothing: float = 0.9
-    """The discriminator's target for real images; 1 for no smoothing."""
+    loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"] = (
+        "non-saturating"
+    )
+    """What the players want."""
+    smoothing: float | None = None
+    """The discriminator's target for real images; 1 for no smoothing. If not given, 0.9 for the losses that have one:
+    non-saturating and minimax."""
+    penalty: Literal["wgan-gp", "r1", "r2", "r1+r2"] | None = None
+    """On the discriminator's gradient at each image; goes with --norm none or spectral."""
+    penalty_weight: float | None = None
+    """Its weight; 10 for wgan-gp and 1 for the others if not given."""
+    norm: Literal["batch", "spectral", "none"] | None = None
+    """What normalises the discriminator; batch for dcgan and none for gan if not given."""
+    d_steps: int = 1
+    """Steps of the discriminator for each of the generator."""
+    instance_noise: float = 0.0
+    """Standard deviation of the noise that the discriminator sees images through."""
+    instance_noise_steps: int | None = None
+    """Steps in which that falls to 0; if not given, it stays."""
+    ema: float | None = None
+    """Keep the generator's moving average with this decay, such as 0.999, and draw samples from it."""
     latent: Literal["normal", "uniform"] = "normal"
     """Latents from N(0, 1), or from U(-1, 1)."""
+    judge: int = 1000
+    """Generated digits that the judge looks at after every epoch; 0 for none."""
     backend: str | None = None
     """numpy: the CPU; cupy: a GPU, with the extra cuda12 or cuda13; if not given, the current one, which starts as numpy."""
     threads: int | None = None
@@ -59,27 +89,72 @@ class TrainConfig:
     """The run's folder; runs/MODEL if not given."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps", "batch_size", "threads"):
+        for name in ("epochs", "steps", "batch_size", "threads", "size", "d_steps", "instance_noise_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} must be at least 1, got {value}")
-        for name in ("lr", "lr_d"):
+        for name in ("lr", "lr_d", "penalty_weight"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise RunError(f"{name} must be above 0, got {value}")
         for name, known in (
-            ("model", tuple(MODELS)),
-            ("loss", tuple(GENERATOR_LOSSES)),
+            ("model", tuple(models.MODELS)),
+            ("loss", tuple(LOSSES)),
+            ("penalty", (*PENALTIES, None)),
+            ("norm", NORMS),
             ("latent", LATENTS),
             ("backend", BACKENDS),
         ):
             if getattr(self, name) not in known:
                 raise RunError(f"{name} must be one of {', '.join(filter(None, known))}, got {getattr(self, name)!r}")
         data.check(self.data)
-        if not 0 < self.smoothing <= 1:
-            raise RunError(f"smoothing must be above 0 and at most 1, got {self.smoothing}")
+        if self.image[0] not in (1, 3):
+            raise RunError(f"channels must be 1 for grey or 3 for RGB, got {self.channels}")
+        if self.judge and self.judge < LEAST:
+            raise RunError(f"judge must be 0 for none, or at least {LEAST}, got {self.judge}")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise RunError(f"ema must be from 0 to below 1, got {self.ema}")
+        if not 0 <= self.instance_noise < float("inf"):
+            raise RunError(f"instance_noise must be at least 0, got {self.instance_noise}")
+        if self.penalty and self.normalised == "batch":
+            raise RunError(
+                f"the penalty {self.penalty} takes the discriminator's gradient at each image by itself, which batch norm makes "
+                "depend on all the others; add --norm none, or --norm spectral"
+            )
+        try:
+            self.losses()
+            models.recipe(self.model, self.image[1], self.image[0])
+        except ValueError as error:
+            raise RunError(str(error)) from None
         if self.seed < 0:
             raise RunError(f"seed must be at least 0, got {self.seed}")
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        own = self.data.startswith("folder:")
+        size = self.size or (64 if own else 28)
+        return self.channels or (3 if own else 1), size, size
+
+    @property
+    def normalised(self) -> str:
+        """What normalises the discriminator."""
+        return self.norm or ("batch" if self.model == "dcgan" else "none")
+
+    def losses(self) -> Loss:
+        """What the players want; ValueError where the smoothing does not go with it."""
+        loss = LOSSES[self.loss]
+        return loss if self.smoothing is None else loss.smoothed(self.smoothing)
+
+    def players(self, rng: random.Generator | int) -> tuple[Module, Module]:
+        """A generator and a discriminator, as they are before the first step."""
+        rng, (channels, size, _) = random.generator(rng), self.image
+        generator, discriminator = models.build(self.model, rng, size, channels, critic=self.normalised != "batch")
+        if self.normalised == "spectral":
+            layers = (layer for _, layer in discriminator.children())
+            heavy = (Dense, Conv2d)
+            discriminator = Sequential(*(SpectralNorm(m, rng=rng) if isinstance(m, heavy) else m for m in layers))
+        return generator, discriminator
 
     def to_json(self) -> str:
         """The settings as JSON, but for the folder, which may be moved."""
@@ -88,9 +163,33 @@ class TrainConfig:
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, out: Path) -> TrainConfig:
-        """The settings that `to_json` wrote; ValueError or TypeError if it did not."""
-        return cls(**json.loads(text), out=out)
+    def read(cls, folder: Path) -> TrainConfig:
+        """The settings of the run in a folder; `RunError` where there is none, or none that can be read."""
+        path = folder / "config.json"
+        if not path.is_file():
+            raise RunError(f"{folder} is not a run: it has no config.json; minigan train writes one")
+        try:
+            return cls(**json.loads(path.read_text()), out=folder)
+        except (TypeError, ValueError, RunError) as error:
+            raise RunError(f"{path} is damaged or of another version: {error}") from None
+
+    def changed(self, written: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+        """These settings with `changes`; `RunError` where `written` says something else that is not among them."""
+        model = changes.get("model", self.model)
+        if model != self.model:
+            raise RunError(
+                f"{self.out} is a run of {self.model}, and goes on as one; {model} needs a folder of its own"
+            )
+        found = {f.name: (getattr(self, f.name), getattr(written, f.name)) for f in fields(self)}
+        others = {name: pair for name, pair in found.items() if pair[0] != pair[1] and name not in changes}
+        if others:
+            differences = "; ".join(f"{name} is {new!r} there and was {old!r}" for name, (old, new) in others.items())
+            options = " ".join(f"--{name.replace('_', '-')} {new}" for name, (_, new) in others.items())
+            raise RunError(
+                f"{self.out}/config.json was changed since the last checkpoint: {differences}; put the old values back, or say "
+                f"that the new ones are meant: minigan train --resume {self.out} {options}"
+            )
+        return replace(self, **changes)
 
 
 PRESETS = {

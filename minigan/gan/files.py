@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minigan.errors import RunError
+
+CHECKPOINTS = "checkpoints"  # a run's folder in its folder
 
 
 def write(path: Path, content: bytes | str) -> None:
@@ -21,13 +25,38 @@ def write(path: Path, content: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def new_run(folder: Path) -> None:
-    """Make the folder of a new run; `RunError` if it holds one already or cannot be written to."""
-    if (folder / "config.json").exists():
-        raise RunError(f"{folder} holds a run already; give another folder with --out, or remove this one")
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """A run's folder is this block's alone; the system ends that with the process, however it ends.
+
+    What a killed process left half written is removed first.
+
+    Raises:
+        RunError: somebody else has it.
+    """
+    from filelock import FileLock, Timeout
+
+    (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write(folder / "probe", b"")
-        (folder / "probe").unlink()
+        with FileLock(folder / CHECKPOINTS / "lock", blocking=False):
+            for left in (*folder.glob(".*.[0-9]*"), *(folder / CHECKPOINTS).glob(".*.[0-9]*")):
+                left.unlink(missing_ok=True)
+            yield
+    except Timeout:
+        raise RunError(
+            f"{folder} is being written to by another run; wait for its end, or give another folder"
+        ) from None
+
+
+def new_run(folder: Path, config: str) -> None:
+    """Make the folder of a new run, with its settings; `RunError` if it holds one already or cannot be written to."""
+    try:
+        with locked(folder):
+            if (folder / "config.json").exists():
+                raise RunError(
+                    f"{folder} holds a run already; give another folder with --out, remove this one, or go on with it: minigan "
+                    f"train --resume {folder}"
+                )
+            write(folder / "config.json", config)
     except OSError as error:
         raise RunError(f"{folder} cannot be written to ({error.strerror}); give another folder with --out") from None

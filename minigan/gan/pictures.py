@@ -8,7 +8,7 @@ from typing import Any
 
 
 def grid(images: Any, columns: int = 8, scale: int = 2) -> bytes:
-    """Images (n, 1, H, W) in [-1, 1] side by side, row by row, with the last row filled up in black.
+    """Images (n, 1, H, W) or (n, 3, H, W) in [-1, 1] side by side, row by row, with the last row filled up in black.
 
     Args:
         images: a host array.
@@ -17,13 +17,16 @@ def grid(images: Any, columns: int = 8, scale: int = 2) -> bytes:
     """
     from matplotlib.image import imsave
 
-    n, _, h, w = images.shape
+    n, channels, h, w = images.shape
     rows = -(-n // columns)
     canvas = (images[:1].repeat(rows * columns, axis=0) * 0) - 1
     canvas[:n] = images
-    sheet = canvas.reshape(rows, columns, h, w).transpose(0, 2, 1, 3).reshape(rows * h, columns * w)
+    sheet = (
+        canvas.reshape(rows, columns, channels, h, w).transpose(0, 3, 1, 4, 2).reshape(rows * h, columns * w, channels)
+    )
     file = BytesIO()
     sheet = sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+    sheet = sheet[:, :, 0] if channels == 1 else (sheet + 1).clip(0, 2) / 2
     imsave(file, sheet, format="png", cmap="gray", vmin=-1, vmax=1, metadata={"Software": "minigan"})
     return file.getvalue()
 

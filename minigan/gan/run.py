@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from minigan.backends import random
 from minigan.errors import RunError, ShapeError
 from minigan.gan import models
 from minigan.gan.config import TrainConfig
-from minigan.nn import Conv2d, ConvTranspose2d, Module
+from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Module
+
+STATISTICS = ("running", "batch", "standing")
+STANDING = 64  # batches that standing statistics are gathered from
 
 
 def latents(n: int, kind: str, rng: random.Generator | int) -> Tensor:
@@ -29,16 +33,16 @@ def repeatable(*players: Module) -> AbstractContextManager[None]:
     return backends.own_threads(any(isinstance(layer, (Conv2d, ConvTranspose2d)) for layer in layers))
 
 
-def generate(generator: Module, z: Tensor, batch: int = 250) -> Any:
-    """Images for the latents z, as a host array; in evaluation mode, so that an image depends on its latent alone."""
-    training = generator.training
+def generate(generator: Module, z: Tensor, batch: int = 250, training: bool = False) -> Any:
+    """Images for the latents z, as a host array; in evaluation mode unless `training`: an image depends on its latent alone."""
+    before = generator.training
     z = z.to(next((p.backend for p in generator.parameters()), z.backend))
-    generator.eval()
+    generator.train(training)
     try:
         with no_grad(), repeatable(generator):
             parts = [generator(z[i : i + batch]).numpy() for i in range(0, len(z), batch)]
     finally:
-        generator.train(training)
+        generator.train(before)
     return backends.get("numpy").concatenate(parts)
 
 
@@ -54,11 +58,18 @@ class Run:
     config: TrainConfig
     generator: Module
 
-    def sample(self, n: int, seed: int = 0) -> Any:
-        """n generated images, float32 (n, 1, 28, 28) in [-1, 1], from latents drawn with `seed`.
+    def sample(self, n: int, seed: int = 0, statistics: str = "running") -> Any:
+        """n generated images, float32 (n, channels, size, size) in [-1, 1], from latents drawn with `seed`.
+
+        Args:
+            n: how many.
+            seed: of the latents.
+            statistics: batch norm's: ``running``, gathered while training; ``standing``, gathered now from 64 batches of
+                latents with the weights as they are (Brock et al. 2019, appendix C.1); with both, the same latent gives the
+                same image whatever stands beside it. ``batch``: of the 250 images that are made together, as in training.
 
         Raises:
-            RunError: n below 1.
+            RunError: n below 1, or statistics that there are not.
 
         >>> run = mg.gan.Run(mg.gan.TrainConfig("gan"), mg.gan.models.mlp_generator(rng=0))
         >>> run.sample(4, seed=0).shape
@@ -66,7 +77,19 @@ class Run:
         """
         if n < 1:
             raise RunError(f"the number of samples must be at least 1, got {n}")
-        return generate(self.generator, latents(n, self.config.latent, seed))
+        if statistics not in STATISTICS:
+            raise RunError(f"statistics must be one of {', '.join(STATISTICS)}, got {statistics!r}")
+        z, generator = latents(n, self.config.latent, seed), self.generator
+        if statistics != "running":
+            generator = deepcopy(generator)  # whose own statistics stay as they are
+        if statistics == "standing":
+            norms = [layer for layer in generator.modules() if isinstance(layer, BatchNorm)]
+            rng = random.generator([seed, 1])
+            for i in range(STANDING):
+                for norm in norms:
+                    norm.momentum = 1 / (i + 1)  # the mean of all batches so far
+                generate(generator, latents(64, self.config.latent, rng), training=True)
+        return generate(generator, z, training=statistics == "batch")
 
 
 def load(folder: str | Path) -> Run:
@@ -89,18 +112,15 @@ def load(folder: str | Path) -> Run:
     from safetensors.numpy import load_file
 
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise RunError(f"{folder} is not a run: it has no config.json; minigan train writes one")
+    config = TrainConfig.read(folder)
     weights = folder / "generator.safetensors"
     if not weights.is_file():
         raise RunError(f"{folder} has no generator.safetensors yet: its first epoch was not finished")
     try:
-        config = TrainConfig.from_json((folder / "config.json").read_text(), folder)
-        generator, _ = models.build(config.model, 0)
+        generator, _ = config.players(0)
         generator.load_state_dict(load_file(weights))
-    except (TypeError, ValueError, RunError) as error:
-        what = weights if isinstance(error, ShapeError) else folder / "config.json"
-        raise RunError(f"{what} is damaged or of another version: {error}") from None
+    except ShapeError as error:
+        raise RunError(f"{weights} is damaged or of another version: {error}") from None
     except SafetensorError as error:
         raise RunError(f"{weights} is damaged: {error}; train again, or restore the file") from None
     return Run(config, generator)

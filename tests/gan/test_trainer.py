@@ -14,11 +14,11 @@ from minigan.gan import PRESETS, Trainer, files
 
 
 def small(out, model="gan", **changes):
-    return replace(PRESETS[model], **{"steps": 4, "batch_size": 8, "out": Path(out), **changes})
+    return replace(PRESETS[model], **{"steps": 4, "batch_size": 8, "judge": 0, "out": Path(out), **changes})
 
 
 def content(folder):
-    return {p.name: p.read_bytes() for p in Path(folder).iterdir()}
+    return {p.name: p.read_bytes() for p in Path(folder).rglob("*") if p.is_file() and p.stat().st_size}
 
 
 @pytest.mark.parametrize("model", PRESETS)
@@ -75,6 +75,8 @@ def test_a_run_leaves_its_files(tmp_path):
         "samples-000.png",
         "samples-001.png",
         "samples-002.png",
+        "000000004.safetensors",
+        "000000008.safetensors",
     }
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [(m["step"], m["epoch"]) for m in lines] == [(4, 1), (8, 2)]
@@ -115,14 +117,13 @@ def test_an_unwritable_folder_is_named(tmp_path):
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_files(tmp_path, player):
     trainer = Trainer(small(tmp_path, steps=None, epochs=2, batch_size=1250))
-    loss = "g_loss" if player == "generator" else "d_loss"
-    plain, calls = getattr(trainer, loss), []
+    plain, calls = getattr(trainer.loss, player), []
 
     def breaks_in_the_second_epoch(*logits):
         calls.append(1)
         return plain(*logits) * (1.0 if len(calls) <= 7 else float("nan"))
 
-    setattr(trainer, loss, breaks_in_the_second_epoch)
+    trainer.loss = replace(trainer.loss, **{player: breaks_in_the_second_epoch})
     with pytest.raises(TrainingFailed, match=rf"the {player}'s loss is nan at step 8, epoch 2.*--lr.*epoch 1"):
         trainer.run()
     run = mg.gan.load(tmp_path)
@@ -147,7 +148,8 @@ def test_ctrl_c_leaves_the_last_epochs_files_whole(tmp_path):
         trainer.run()
     a, b = content(whole), content(stopped)
     assert a.keys() == b.keys()
-    assert all(a[name] == b[name] for name in a if name != "config.json")
+    told_apart = {"config.json", "000000004.safetensors"}  # by their settings
+    assert all(a[name] == b[name] for name in a.keys() - told_apart)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
@@ -181,7 +183,7 @@ def test_a_batch_larger_than_the_data_is_refused_before_anything_is_written(tmp_
         ("smoothing", 0.0, "smoothing must be above 0"),
         ("smoothing", 1.5, "smoothing must be above 0 and at most 1"),
         ("seed", -1, "seed must be at least 0"),
-        ("loss", "hinge-ish", "loss must be one of non-saturating, minimax"),
+        ("loss", "hinge-ish", "loss must be one of minimax, non-saturating, least-squares"),
         ("model", "vae", "model must be one of gan, dcgan"),
     ],
 )
@@ -224,3 +226,34 @@ def test_the_weights_of_another_model_are_refused(run):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(RunError, match="is not a run"):
         mg.gan.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("statistics", ["running", "standing"])
+def test_the_same_latent_gives_the_same_image_whatever_stands_beside_it(tmp_path, statistics):
+    Trainer(small(tmp_path, "dcgan")).run()
+    run = mg.gan.load(tmp_path)
+    before = run.generator.state_dict()
+    many, few = (run.sample(n, seed=1, statistics=statistics) for n in (300, 2))
+    # float32 rounding of sums of some thousand terms, which are taken in another order for another number of images
+    np.testing.assert_allclose(many[:2], few, atol=1e-5)
+    assert all((before[k] == v).all() for k, v in run.generator.state_dict().items())
+
+
+def test_batch_statistics_are_those_of_the_images_made_together(tmp_path):
+    Trainer(small(tmp_path, "dcgan")).run()
+    run = mg.gan.load(tmp_path)
+    before = run.generator.state_dict()
+    many, few, alone = (run.sample(n, seed=1, statistics="batch") for n in (250, 2, 250))
+    assert np.abs(many[:2] - few).max() > 1e-3
+    np.testing.assert_array_equal(many, alone)
+    assert all((before[k] == v).all() for k, v in run.generator.state_dict().items())
+
+
+def test_standing_statistics_are_those_of_the_weights_as_they_are(tmp_path):
+    """After two steps the running ones are still half those of the start."""
+    Trainer(small(tmp_path, "dcgan", steps=2)).run()
+    run = mg.gan.load(tmp_path)
+    batch, standing, running = (run.sample(250, statistics=s) for s in ("batch", "standing", "running"))
+    assert np.abs(standing - batch).mean() < np.abs(running - batch).mean() / 2
+    with pytest.raises(RunError, match="statistics must be one of running, batch, standing, got 'none'"):
+        run.sample(1, statistics="none")
