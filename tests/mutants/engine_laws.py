@@ -82,8 +82,8 @@ MUTANTS = [
         4,
         "a fast rule is wrong",
         "backends/numpy.py",
-        "dx -= (scale * dbias / count).reshape(shape)",
-        "dx += (scale * dbias / count).reshape(shape)",
+        "shift = (scale * dbias / len(rows))",
+        "shift = -(scale * dbias / len(rows))",
     ),
     Mutant(
         4,
@@ -131,9 +131,8 @@ MUTANTS = [
         6,
         "nodes point at their outputs",
         "autodiff/protocol.py",
-        "return tensors[0] if len(tensors) == 1 else tuple(tensors)",
-        "if node is not None:\n            node.saved[''] = tensors\n"
-        "        return tensors[0] if len(tensors) == 1 else tuple(tensors)",
+        "            return wrap(y, (node, 0) if",
+        "            if node is not None:\n                node.saved[''] = node\n            return wrap(y, (node, 0) if",
     ),
     Mutant(
         6,
@@ -146,7 +145,7 @@ MUTANTS = [
         7,
         "a gradient has its own dtype",
         "autodiff/graph.py",
-        "return gradient if gradient.dtype == dtype else gradient.astype(dtype)",
+        "return gradient if gradient.dtype is dtype or gradient.dtype == dtype else gradient.astype(dtype)",
         "return gradient",
     ),
     Mutant(
@@ -233,7 +232,7 @@ MUTANTS = [
         "    entry[1] = False\n    return",
         "    return",
     ),
-    Mutant(11, "arguments count as new", "autodiff/graph.py", "if a is root or (", "if False and ("),
+    Mutant(11, "arguments count as new", "autodiff/graph.py", "if held is root or (", "if False and ("),
     Mutant(11, "twins count as new", "autodiff/graph.py", "if len(results) > 1 and", "if False and"),
 ]
 

@@ -15,8 +15,8 @@ MEMORY = [
         "float32 inside a fast rule",
         "LeakyReLU",
         "backends/numpy.py",
-        "dx = (x > 0).astype(dy.dtype)",
-        'dx = (x > 0).astype("float32")',
+        'xp.elementwise("leaky_relu_grad", y, dy, slope=negative_slope)',
+        'xp.elementwise("leaky_relu_grad", y, dy, slope=negative_slope).astype("float32")',
     ),
     Bug(
         "a parameter made in float64",
@@ -29,7 +29,7 @@ MEMORY = [
         "a parameter's gradient in another dtype",
         "computed in float64",
         "autodiff/graph.py",
-        "return gradient if gradient.dtype == dtype else",
+        "return gradient if gradient.dtype is dtype or gradient.dtype == dtype else",
         "return gradient if gradient.dtype == dtype or i else",
     ),
     Bug(
@@ -43,8 +43,8 @@ MEMORY = [
         "incoming gradient written to",
         "LeakyReLU",
         "backends/numpy.py",
-        "    dx *= dy\n    return dx",
-        "    dy *= dx\n    return dy",
+        '    return xp.elementwise("leaky_relu_grad", y, dy, slope=negative_slope) if negative_slope <= 1 else None',
+        '    dx = xp.elementwise("leaky_relu_grad", y, dy, slope=negative_slope)\n    dy *= 2\n    return dx',
     ),
     Bug(
         "results in a buffer that is kept",
@@ -64,8 +64,8 @@ MEMORY = [
         "wrong for gradients that are strided",
         "LeakyReLU",
         "backends/numpy.py",
-        "    dx *= dy\n",
-        '    flat = dx.ravel("K")\n    flat *= dy.ravel("K")\n',
+        "flat = [self.packed(a.transpose(axes)).reshape(-1) for a in arrays]",
+        'flat = [a.ravel("K") for a in arrays]',
     ),
     Bug(
         "seed ignored",
@@ -78,9 +78,9 @@ MEMORY = [
         "the weight's copy kept for ever",
         "Conv2d",
         "backends/numpy.py",
-        "    return np.ascontiguousarray(weight.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)",
+        "    return np.ascontiguousarray(weight.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)",
         "    kept = vars(_as_matrix).setdefault(str((weight.shape, weight.dtype)), weight.copy())\n"
-        "    return np.ascontiguousarray(kept.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1)",
+        "    return np.ascontiguousarray(kept.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)",
     ),
 ]
 
@@ -183,8 +183,8 @@ LAWS = [
         "law 4: a fast rule is another rule",
         "LeakyReLU",
         "backends/numpy.py",
-        "np.maximum(dx, negative_slope, out=dx)",
-        "np.maximum(dx, 0.01, out=dx)",
+        'xp.elementwise("leaky_relu_grad", y, dy, slope=negative_slope)',
+        'xp.elementwise("leaky_relu_grad", y, dy, slope=0.01)',
     ),
     Bug(
         "law 5: broadcasting is not reduced",
@@ -204,16 +204,16 @@ LAWS = [
         "law 6: a graph left behind",
         "Tanh",
         "autodiff/protocol.py",
-        "return tensors[0] if len(tensors) == 1 else tuple(tensors)",
-        "if node is not None:\n"
-        '            node.saved[""] = tensors\n'
-        "        return tensors[0] if len(tensors) == 1 else tuple(tensors)",
+        "            return wrap(y, (node, 0) if",
+        "            if node is not None:\n"
+        '                node.saved[""] = node\n'
+        "            return wrap(y, (node, 0) if",
     ),
     Bug(
         "law 7: a gradient has its own dtype",
         "computed in float64",
         "autodiff/graph.py",
-        "return gradient if gradient.dtype == dtype else gradient.astype(dtype)",
+        "return gradient if gradient.dtype is dtype or gradient.dtype == dtype else gradient.astype(dtype)",
         "return gradient",
     ),
     Bug(
@@ -270,8 +270,8 @@ LAWS = [
         "a joint rule's results swapped if one is wanted",
         "BatchNorm",
         "autodiff/graph.py",
-        "in zip(positions, result, strict=True):\n            if i in live:",
-        "in zip(positions, result if len(live) > 1 else result[:1] + result[:0:-1], strict=True):\n            if i in live:",
+        "pairs = zip(positions, result, strict=True)",
+        "pairs = zip(positions, result if len(live) > 1 else result[:1] + result[:0:-1], strict=True)",
     ),
     Bug(
         "f(x, x): the second x forgotten",
