@@ -27,7 +27,10 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
 
     def __init__(self) -> None:
         super().__init__("numpy", np, np.ndarray)
-        self.empty = MEMORY.empty
+
+    def empty(self, shape: Any, dtype: Any = float, **options: Any) -> Any:
+        """As NumPy's, in memory that is used again."""
+        return np.empty(shape, dtype, **options) if options else MEMORY.empty(shape, dtype)
 
     def free_memory(self) -> None:
         MEMORY.clear()
@@ -73,8 +76,10 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
         pool.run(lambda part: np.copyto(y[part], x[part]), len(x), SHARE * len(x) // x.size)
         return y
 
-    def reshape(self, x: Any, shape: Any) -> Any:
+    def reshape(self, x: Any, shape: Any, **options: Any) -> Any:
         """As NumPy's: a view where memory allows."""
+        if options:
+            return np.reshape(x, shape, **options)
         try:
             return np.reshape(x, shape, copy=False)
         except ValueError:
@@ -86,11 +91,11 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
 
     # -- products --------------------------------------------------------------------------------------
 
-    def matmul(self, a: Any, b: Any) -> Any:
+    def matmul(self, a: Any, b: Any, **options: Any) -> Any:
         """As NumPy's; a large product of two matrices is cut along the longer side of its result."""
-        if a.ndim != 2 or b.ndim != 2 or a.shape[1] != len(b) or len(a) * b.shape[1] < LARGE:
+        if options or a.ndim != 2 or b.ndim != 2 or a.shape[1] != len(b) or len(a) * b.shape[1] < LARGE:
             with pool.one_blas_thread if pool.serving() else nullcontext():
-                return np.matmul(a, b)
+                return np.matmul(a, b, **options)
         y = self.empty((len(a), b.shape[1]), np.result_type(a, b))
         if len(b) == 1:  # every sum has one term; BLAS takes longer
             return np.multiply(a, b, out=y)
@@ -251,8 +256,11 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
         pool.run(lambda part: function(*(a[part] for a in flat), *settings.values(), out[part]), out.size, SHARE)
         return y.transpose(sorted(range(first.ndim), key=axes.__getitem__))
 
-    def where(self, condition: Any, a: Any, b: Any) -> Any:
+    def where(self, condition: Any, *choices: Any) -> Any:
         """As NumPy's, which is slow where large conditions are hard to guess."""
+        if len(choices) != 2:
+            return np.where(condition, *choices)
+        a, b = choices
         dtype = getattr(a, "dtype", getattr(b, "dtype", None))
         if (
             condition.size < LARGE

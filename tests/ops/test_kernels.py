@@ -212,3 +212,13 @@ def test_arrays_that_compiled_loops_cannot_read_are_no_different(op, kind, monke
     results = [OPS[op].kernel(NUMPY, a, **OPS[op].attributes) for a in (x, odd)]
     for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
         assert_close(np.asarray(b, "float32"), a, 8 * gamma(8, "float32"))  # another order of summation
+
+
+def test_what_replaces_a_function_of_numpys_takes_its_options_too():
+    """Users' ops call them as they know them."""
+    x, out = np.arange(6.0).reshape(2, 3), np.empty((2, 2))
+    np.testing.assert_array_equal(NUMPY.reshape(x, (3, 2), order="F"), np.reshape(x, (3, 2), order="F"))
+    assert NUMPY.matmul(x, x.T, out=out) is out
+    np.testing.assert_array_equal(out, x @ x.T)
+    np.testing.assert_array_equal(NUMPY.where(x > 2), np.where(x > 2))
+    assert NUMPY.empty((300, 300), order="F").flags.f_contiguous
