@@ -83,6 +83,8 @@ class TrainConfig:
     """numpy: the CPU; cupy: a GPU, with the extra cuda12 or cuda13; if not given, the current one, which starts as numpy."""
     threads: int | None = None
     """Threads of the CPU that `minigan train` computes with; if not given, as many as the backend starts with."""
+    stop_on_warning: bool = False
+    """Stop, with everything saved, when the monitor warns of something."""
     seed: int = 0
     """Of weights, order and noise: the same seed gives the same run."""
     out: Path | None = None
