@@ -1,4 +1,4 @@
-"""The command line: ``minigan train | sample | eval | bench``.
+"""The command line: ``minigan train | sample | eval | report | plan | bench``.
 
 Exit codes: 0 done; 1 the work failed (a loss that diverged, a check that was not met, a side of the bench that died);
 2 a mistake in what was asked; 130 stopped with Ctrl-C.
@@ -17,6 +17,7 @@ import tyro
 from minigan import __version__, gan
 from minigan.errors import BackendError, RunError, ShapeError, TrainingFailed
 from minigan.gan import checkpoint, evaluation, files, pictures
+from minigan.gan import report as pages
 
 app = tyro.extras.SubcommandApp()
 
@@ -92,6 +93,16 @@ def evaluate(run: tyro.conf.Positional[Path], n: int = 10_000, seed: int = 0, mi
             f"only {shares[rarest]:.1%} of the samples are a {rarest} to the judge, asked for were {min_share:.1%}"
         )
     print(f"the rarest class is {rarest} with {shares[rarest]:.1%}; evaluation.json is in {run}")
+
+
+@app.command
+def report(run: tyro.conf.Positional[Path]) -> None:
+    """Make a run's report.html anew from the files in its folder; training writes it after every epoch.
+
+    Args:
+        run: the run's folder.
+    """
+    print(f"{pages.write(run)} opens in any browser")
 
 
 @app.command

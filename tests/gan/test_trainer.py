@@ -70,6 +70,7 @@ def test_a_run_leaves_its_files(tmp_path):
         "config.json",
         "metrics.jsonl",
         "losses.png",
+        "report.html",
         "generator.safetensors",
         "samples.png",
         "samples-000.png",
@@ -148,7 +149,7 @@ def test_ctrl_c_leaves_the_last_epochs_files_whole(tmp_path):
         trainer.run()
     a, b = content(whole), content(stopped)
     assert a.keys() == b.keys()
-    told_apart = {"config.json", "000000004.safetensors"}  # by their settings
+    told_apart = {"config.json", "report.html", "000000004.safetensors"}  # by their settings
     assert all(a[name] == b[name] for name in a.keys() - told_apart)
 
 

@@ -8,7 +8,14 @@ import venv
 import zipfile
 from pathlib import Path
 
-FILES = {"minigan/py.typed", "minigan/data/digits.npz", "minigan/testing/cupy_api.json", "minigan/cli.py"}
+FILES = {
+    "minigan/py.typed",
+    "minigan/data/digits.npz",
+    "minigan/gan/report.html",
+    "minigan/metrics/judge.safetensors",
+    "minigan/testing/cupy_api.json",
+    "minigan/cli.py",
+}
 SOURCES = {
     "README.md",
     "LICENSE",
