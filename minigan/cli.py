@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -208,6 +209,7 @@ def finish(trainer: gan.Trainer) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    warnings.formatwarning = lambda message, *_, **__: f"minigan: warning: {message}\n"
     if sys.argv[1:] == ["--version"]:
         print(f"minigan {__version__}")
         return

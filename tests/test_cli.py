@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import minigan as mg
 
@@ -149,3 +150,15 @@ def test_ctrl_c_says_so_and_leaves_whole_files(tmp_path):
     )  # fmt: skip
     assert np.isfinite(mg.gan.load(tmp_path / "run").sample(4)).all()
     assert all(json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+
+
+def test_a_warning_is_one_line(tmp_path):
+    (tmp_path / "images").mkdir()
+    for i in range(8):
+        pyplot.imsave(tmp_path / "images" / f"{i}.png", np.full((8, 8), i / 8))
+    (tmp_path / "images" / "page.png").write_text("<html>")
+    args = ["--data", "folder:images", "--size", 8, "--steps", 1, "--batch-size", 4]
+    code, _, err = minigan("train", "gan", *args, cwd=tmp_path)
+    assert code == 0, err
+    assert err.startswith("minigan: warning: images: 1 of 9 images cannot be read and are left out: 'page.png'")
+    assert err.count("\n") == 1
