@@ -1,10 +1,12 @@
-"""Where data are kept between runs, and files there that a crash or a reader never meets half written."""
+"""Where data are kept between runs."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from minigan.data import files
 
 
 def home() -> Path:
@@ -15,14 +17,7 @@ def home() -> Path:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write to a temporary name beside `path`, then rename. A cache that cannot be written to stays as it is."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Write a whole file. A cache that cannot be written to stays as it is."""
+    with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError:
-        pass
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        files.write(path, content)

@@ -54,7 +54,8 @@ def newest(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         try:
             with safe_open(path, "numpy") as file:
                 state = json.loads((file.metadata() or {})["state"])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+                names = file.keys()
+                arrays = {name: file.get_tensor(name) for name in names}
             written = state["format"]
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             warnings.warn(f"{path} is damaged ({error}); the one before it is taken", RuntimeWarning, stacklevel=2)

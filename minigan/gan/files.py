@@ -1,28 +1,17 @@
-"""Writing so that a reader, or a crash, never meets half a file."""
+"""A run's folder: whole files, and one writer at a time."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minigan.data.files import write
 from minigan.errors import RunError
 
+__all__ = ["CHECKPOINTS", "locked", "new_run", "write"]
+
 CHECKPOINTS = "checkpoints"  # a run's folder in its folder
-
-
-def write(path: Path, content: bytes | str) -> None:
-    """Write to a temporary name beside `path`, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

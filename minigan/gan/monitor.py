@@ -9,7 +9,8 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import add
 from statistics import median
 from typing import Any, TypeAlias
 
@@ -195,7 +196,7 @@ def gradient_norm(player: Module) -> float | None:
     if not gradients:
         return None
     with no_grad():
-        return math.sqrt(sum((g * g).sum() for g in gradients).item())  # type: ignore[union-attr]
+        return math.sqrt(reduce(add, ((g * g).sum() for g in gradients)).item())
 
 
 def spread(images: Any) -> float:

@@ -123,5 +123,6 @@ def judge() -> Judge:
 
     body, head = judge_network(0)
     with as_file(files("minigan.metrics") / FILE) as path, safe_open(path, "numpy") as stored:
-        Sequential(body, head).load_state_dict({key: stored.get_tensor(key) for key in stored.keys()})  # noqa: SIM118
+        names = stored.keys()
+        Sequential(body, head).load_state_dict({name: stored.get_tensor(name) for name in names})
         return Judge(body, head, stored.metadata())

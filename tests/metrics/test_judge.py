@@ -31,7 +31,8 @@ def test_the_file_is_small_and_says_what_it_is():
     assert WEIGHTS.stat().st_size <= 2_000_000
     with safe_open(WEIGHTS, "numpy") as stored:
         facts = stored.metadata()
-        dtypes = {str(stored.get_tensor(key).dtype) for key in stored.keys()}  # noqa: SIM118
+        names = stored.keys()
+        dtypes = {str(stored.get_tensor(name).dtype) for name in names}
     assert facts.keys() == {"version", "recipe", "test_accuracy"}
     assert float(facts["test_accuracy"]) >= 0.992
     assert dtypes == {"float32", "int64"}  # int64 counts batches
