@@ -1,0 +1,73 @@
+"""What the settings ask for reaches the step."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import minigan as mg
+from minigan.gan import PRESETS, Trainer
+from minigan.gan.penalties import r1
+from minigan.nn import BatchNorm, SpectralNorm
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    def make(model="gan", **changes):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        return Trainer(replace(PRESETS[model], steps=4, batch_size=8, judge=0, out=folder, **changes))
+
+    return make
+
+
+def test_samples_are_drawn_from_the_average(trainer):
+    t = trainer(ema=0.15)
+    expected = t.generator.state_dict()
+    for i in range(4):
+        t.step()
+        decay = min(0.15, (1 + i) / (10 + i))
+        expected = {k: decay * v + (1 - decay) * t.generator.state_dict()[k] for k, v in expected.items()}
+    for key, value in t.kept.state_dict().items():
+        np.testing.assert_allclose(value, expected[key], rtol=1e-5, atol=1e-7)  # a few float32 roundings a step
+    assert trainer().kept is not t.kept
+
+
+@pytest.mark.parametrize("d_steps", [1, 3])
+def test_d_has_as_many_steps_as_it_is_given(trainer, d_steps):
+    t = trainer(d_steps=d_steps)
+    for _ in range(2):
+        t.step()
+    assert t.loader.position == 2 * d_steps
+    assert {*t.opt_d.state_dict()["steps"]} == {2 * d_steps}
+    assert {*t.opt_g.state_dict()["steps"]} == {2}
+
+
+def test_a_penalty_is_added_with_its_weight(trainer):
+    plain, penalised = trainer(), trainer(penalty="r1", penalty_weight=50.0)
+    real = mg.tensor(plain.loader.arrays[0][plain.loader.order[:8]])
+    expected = 50.0 / 2 * r1(plain.discriminator, real).item()
+    assert expected > 0
+    (without, _), (with_it, _) = plain.step(), penalised.step()
+    # float32 rounding of two losses of order 1
+    assert with_it.item() - without.item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_instance_noise_falls_to_nothing(trainer):
+    t, seen = trainer(instance_noise=0.4, instance_noise_steps=4), []
+    for done in (0, 1, 2, 4, 9):
+        t.done = done
+        t.step()
+        seen.append(t.critic.sigma)
+    assert seen == pytest.approx([0.4, 0.3, 0.2, 0.0, 0.0])
+    steady = trainer(instance_noise=0.4)
+    steady.done = 100
+    steady.step()
+    assert steady.critic.sigma == 0.4
+
+
+@pytest.mark.parametrize(
+    ("norm", "kinds"), [(None, {BatchNorm}), ("batch", {BatchNorm}), ("spectral", {SpectralNorm}), ("none", set())]
+)
+def test_what_normalises_the_discriminator(trainer, norm, kinds):
+    layers = trainer("dcgan", norm=norm).discriminator.modules()
+    assert {type(layer) for layer in layers} & {BatchNorm, SpectralNorm} == kinds
