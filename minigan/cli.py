@@ -41,9 +41,10 @@ def train(config: tyro.conf.OmitArgPrefixes[tyro.conf.OmitSubcommandPrefixes[Con
 @app.command
 def sample(
     run: tyro.conf.Positional[Path],
-    n: int = 64,
+    n: int | None = None,
     seed: int = 0,
     statistics: Literal["running", "batch", "standing"] = "running",
+    label: int | None = None,
     out: Path = Path("samples.png"),
     force: bool = False,
 ) -> None:
@@ -51,31 +52,37 @@ def sample(
 
     Args:
         run: the run's folder.
-        n: how many.
+        n: how many; if not given, 64, or 8 of each class of a conditional run.
         seed: of the latents.
         statistics: batch norm's: running, gathered while training; standing, gathered now; batch, of the images made together.
-        out: a .png for a grid, or a .npz with `images`, float32 (n, channels, size, size) in [-1, 1].
+        label: the class of all of them, of a conditional run; if not given, each class in turn.
+        out: a .png for a grid, with a new row for each class, or a .npz with `images`, float32 (n, channels, size, size) in
+            [-1, 1], and `labels` of a conditional run.
         force: overwrite `out`.
     """
     if out.suffix not in (".png", ".npz"):
         raise RunError(f"--out must end in .png or .npz, got {out}")
     if out.exists() and not force:
         raise RunError(f"{out} exists; give another name with --out, or --force to overwrite it")
-    images = gan.load(run).sample(n, seed, statistics)
+    loaded = gan.load(run)
+    n = loaded.config.shown if n is None else n
+    images, labels = loaded.sample(n, seed, statistics, label), loaded.config.labels(n, label)
     if out.suffix == ".png":
-        content = pictures.grid(images)
+        content = pictures.grid(images, labels=labels)
     else:
         import numpy as np
 
         file = BytesIO()
-        np.savez_compressed(file, images=images)
+        np.savez_compressed(file, images=images, **({} if labels is None else {"labels": labels}))
         content = file.getvalue()
     files.write(out, content)
     print(f"{n} samples of {run} are in {out}")
 
 
 @app.command(name="eval")
-def evaluate(run: tyro.conf.Positional[Path], n: int = 10_000, seed: int = 0, min_share: float = 0.0) -> None:
+def evaluate(
+    run: tyro.conf.Positional[Path], n: int = 10_000, seed: int = 0, min_share: float = 0.0, classifier: bool = False
+) -> None:
     """Say how good a run's digits are, by the judge, beside real digits; evaluation.json in its folder keeps the figures.
 
     Args:
@@ -83,8 +90,9 @@ def evaluate(run: tyro.conf.Positional[Path], n: int = 10_000, seed: int = 0, mi
         n: how many samples to judge.
         seed: of the latents.
         min_share: fail, with exit code 1, where a class has a smaller share than this.
+        classifier: of a conditional run, also train a classifier on the samples alone, and try it on real digits.
     """
-    figures = evaluation.evaluate(gan.load(run), n, seed)
+    figures = evaluation.evaluate(gan.load(run), n, seed, classifier=classifier)
     print(evaluation.table(figures))
     files.write(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
     shares = figures["class_shares"]

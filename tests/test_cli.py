@@ -55,6 +55,24 @@ def test_samples_as_numbers_and_as_a_picture(run, tmp_path):
     assert minigan("sample", run, "--out", "s.png", "--force", cwd=tmp_path)[0] == 0
 
 
+def test_a_conditional_run_gives_what_is_asked_for(tmp_path):
+    assert minigan("train", "gan", *TINY, "--judge", 0, "--conditional", "--out", "run", cwd=tmp_path)[0] == 0
+    assert minigan("sample", "run", "--label", 7, "--n", 3, "--out", "7.npz", cwd=tmp_path)[0] == 0
+    sevens = np.load(tmp_path / "7.npz")
+    assert sevens["labels"].tolist() == [7, 7, 7]
+    with mg.backend("numpy"):
+        np.testing.assert_array_equal(sevens["images"], mg.gan.load(tmp_path / "run").sample(3, label=7))
+    code, out, _ = minigan("sample", "run", cwd=tmp_path)
+    assert (code, out) == (0, "80 samples of run are in samples.png\n")
+    assert pyplot.imread(tmp_path / "samples.png").shape[:2] == (10 * 56, 8 * 56)  # a row for each class
+    code, _, err = minigan("sample", "run", "--label", 10, "--out", "10.png", cwd=tmp_path)
+    assert (code, err) == (2, "minigan: error: label must be from 0 to 9, got 10\n")
+    assert not (tmp_path / "10.png").exists()
+    code, out, _ = minigan("eval", "run", "--n", 40, cwd=tmp_path)
+    assert code == 0
+    assert "asked_for" in out
+
+
 def test_eval_prints_shares_and_fails_below_the_bar(run, tmp_path):
     code, out, _ = minigan("eval", run, "--n", 50, cwd=tmp_path)
     assert code == 0

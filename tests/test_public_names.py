@@ -77,7 +77,7 @@ SIGNATURES = {  # names of arguments in their order, and every default that the 
     "nn.LeakyReLU": "negative_slope=0.01",
     "optim.Adam": "params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0",
     "gan.EMA": "module, decay=0.999",
-    "gan.Run.sample": "self, n, seed, statistics",
+    "gan.Run.sample": "self, n, seed, statistics, label",
     "data.digits": "",
     "data.mnist": "split, folder=None",
     "data.folder": "path, size=64, channels=3, unreadable='skip'",

@@ -25,6 +25,15 @@ def check(source: str) -> None:
         raise DataError(f"data must be one of digits, mnist, mnist:FOLDER, folder:PATH, got {source!r}")
 
 
+def classes(source: str) -> int | None:
+    """How many classes the images' labels tell apart; None where they have no labels.
+
+    >>> mg.data.classes("digits")
+    10
+    """
+    return None if source.startswith("folder:") else 10
+
+
 def load(source: str, size: int | None = None, channels: int | None = None) -> tuple[Images, Labels | None]:
     """The images to train with, and their labels.
 
@@ -58,13 +67,15 @@ def load(source: str, size: int | None = None, channels: int | None = None) -> t
     return digits() if kind == "digits" else mnist(folder=path or None)
 
 
-def fingerprint(images: Any) -> str:
-    """16 hexadecimal digits of the SHA-256 of an array's shape, dtype and values: other data have another one.
+def fingerprint(*arrays: Any) -> str:
+    """16 hexadecimal digits of the SHA-256 of arrays' shapes, dtypes and values: other data have another one.
 
     >>> mg.data.fingerprint(np.zeros((2, 1, 28, 28), "float32"))
     '4d151602e7d18dd5'
     """
-    array = np.asarray(images, order="C")
-    digest = sha256(f"{array.shape} {array.dtype.str}".encode())
-    digest.update(array.data)
+    digest = sha256()
+    for given in arrays:
+        array = np.asarray(given, order="C")
+        digest.update(f"{array.shape} {array.dtype.str}".encode())
+        digest.update(array.data)
     return digest.hexdigest()[:16]

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from tyro.conf import Fixed
 
-from minigan import data
+from minigan import backends, data
 from minigan.backends import random
 from minigan.errors import RunError
 from minigan.gan import models
+from minigan.gan.conditional import CONDITIONS
 from minigan.gan.losses import LOSSES, Loss
 from minigan.gan.penalties import PENALTIES
-from minigan.nn import Conv2d, Dense, Module, Sequential, SpectralNorm
+from minigan.nn import Conv2d, Dense, Embedding, Module, SpectralNorm
 
 NORMS = ("batch", "spectral", "none", None)
 LEAST = 4  # samples that the judge takes, for the third neighbour of each
@@ -54,6 +55,10 @@ class TrainConfig:
     """Adam's learning rate."""
     lr_d: float | None = None
     """The discriminator's learning rate, where it is to be another."""
+    beta1: float = 0.5
+    """How much of Adam's mean gradient stays at each step."""
+    beta2: float = 0.999
+    """How much of Adam's mean squared gradient stays at each step."""
     loss: Literal["non-saturating", "minimax", "least-squares", "hinge", "wasserstein", "relativistic"] = (
         "non-saturating"
     )
@@ -75,6 +80,10 @@ class TrainConfig:
     """Steps in which that falls to 0; if not given, it stays."""
     ema: float | None = None
     """Keep the generator's moving average with this decay, such as 0.999, and draw samples from it."""
+    conditional: bool = False
+    """Tell both players the class of each image, so that minigan sample --label gets what it asks for."""
+    condition: Literal["projection", "concatenation"] = "projection"
+    """How the discriminator is told: by its last layer's weights, or by one more channel of the image."""
     latent: Literal["normal", "uniform"] = "normal"
     """Latents from N(0, 1), or from U(-1, 1)."""
     judge: int = 1000
@@ -104,18 +113,25 @@ class TrainConfig:
             ("loss", tuple(LOSSES)),
             ("penalty", (*PENALTIES, None)),
             ("norm", NORMS),
+            ("condition", CONDITIONS),
             ("latent", LATENTS),
             ("backend", BACKENDS),
         ):
             if getattr(self, name) not in known:
                 raise RunError(f"{name} must be one of {', '.join(filter(None, known))}, got {getattr(self, name)!r}")
         data.check(self.data)
+        if self.conditional and data.classes(self.data) is None:
+            raise RunError(
+                f"a conditional GAN is told each image's class, and {self.data} has none; leave out --conditional"
+            )
         if self.image[0] not in (1, 3):
             raise RunError(f"channels must be 1 for grey or 3 for RGB, got {self.channels}")
         if self.judge and self.judge < LEAST:
             raise RunError(f"judge must be 0 for none, or at least {LEAST}, got {self.judge}")
-        if self.ema is not None and not 0 <= self.ema < 1:
-            raise RunError(f"ema must be from 0 to below 1, got {self.ema}")
+        for name in ("ema", "beta1", "beta2"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise RunError(f"{name} must be from 0 to below 1, got {value}")
         if not 0 <= self.instance_noise < float("inf"):
             raise RunError(f"instance_noise must be at least 0, got {self.instance_noise}")
         if self.penalty and self.normalised == "batch":
@@ -139,6 +155,39 @@ class TrainConfig:
         return self.channels or (3 if own else 1), size, size
 
     @property
+    def folder(self) -> Path:
+        """The run's."""
+        return self.out or Path("runs") / self.model
+
+    @property
+    def classes(self) -> int | None:
+        """How many the players are told apart; None for a run that is not conditional."""
+        return data.classes(self.data) if self.conditional else None
+
+    @property
+    def shown(self) -> int:
+        """How many samples a picture has: 64, or a row of eight for each class."""
+        return 8 * (self.classes or 8)
+
+    def labels(self, n: int, label: int | None = None) -> Any:
+        """The classes of n samples, (n,): all `label`, or without one each class in turn, n / classes of it; None without classes.
+
+        Raises:
+            RunError: a label for a run that is not conditional, or one that there is not.
+
+        >>> mg.gan.TrainConfig("gan", conditional=True).labels(20).tolist()
+        [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
+        """
+        if self.classes is None:
+            if label is None:
+                return None
+            raise RunError(f"{self.folder} was not trained with --conditional: no label can be asked for, got {label}")
+        if label is not None and not 0 <= label < self.classes:
+            raise RunError(f"label must be from 0 to {self.classes - 1}, got {label}")
+        xp = backends.get("numpy")
+        return xp.arange(n) * self.classes // n if label is None else xp.full((n,), label)
+
+    @property
     def normalised(self) -> str:
         """What normalises the discriminator."""
         return self.norm or ("batch" if self.model == "dcgan" else "none")
@@ -151,12 +200,16 @@ class TrainConfig:
     def players(self, rng: random.Generator | int) -> tuple[Module, Module]:
         """A generator and a discriminator, as they are before the first step."""
         rng, (channels, size, _) = random.generator(rng), self.image
-        generator, discriminator = models.build(self.model, rng, size, channels, critic=self.normalised != "batch")
+        players = models.build(
+            self.model, rng, size, channels, critic=self.normalised != "batch",
+            classes=self.classes, condition=self.condition,
+        )  # fmt: skip
         if self.normalised == "spectral":
-            layers = (layer for _, layer in discriminator.children())
-            heavy = (Dense, Conv2d)
-            discriminator = Sequential(*(SpectralNorm(m, rng=rng) if isinstance(m, heavy) else m for m in layers))
-        return generator, discriminator
+            for parent in list(players[1].modules()):
+                for name, layer in parent.children():
+                    if isinstance(layer, (Dense, Conv2d, Embedding)):
+                        setattr(parent, name, SpectralNorm(layer, rng=rng))
+        return players
 
     def to_json(self) -> str:
         """The settings as JSON, but for the folder, which may be moved."""

@@ -9,10 +9,13 @@ from minigan import metrics
 from minigan.errors import RunError
 from minigan.gan.config import LEAST
 from minigan.gan.run import Run
+from minigan.metrics.classifier import classification_score
 from minigan.metrics.reference import training_images
 
 
-def evaluate(run: Run, n: int = 10_000, seed: int = 0, training: Any = None) -> dict[str, Any]:
+def evaluate(
+    run: Run, n: int = 10_000, seed: int = 0, training: Any = None, classifier: bool = False
+) -> dict[str, Any]:
     """The judge's figures of n samples of a run that makes digits, each beside what real digits have.
 
     The reference is MNIST's test split where its files are at hand, else the embedded digits, as `metrics.reference` says;
@@ -24,14 +27,17 @@ def evaluate(run: Run, n: int = 10_000, seed: int = 0, training: Any = None) -> 
         n: how many samples, at least 4.
         seed: of the latents.
         training: the images that the run was trained on; without them they are read where they are at hand.
+        classifier: train one on the samples, which takes a minute or two for 10,000.
 
     Returns:
         What `Reference.compare` gives; ``n`` and ``seed``; ``judge``, its version; ``reference``, its name;
         ``memorisation``, as `metrics.memorisation` has it against the reference where that was held back, else against
-        the training images themselves, and None where these are not at hand.
+        the training images themselves, and None where these are not at hand; of a conditional run ``asked_for``; and with
+        `classifier` the ``classification_score`` on the reference, as `metrics.classification_score` has it.
 
     Raises:
-        RunError: too few samples, or a run that makes something else than digits, or whose generator has diverged.
+        RunError: too few samples, or a run that makes something else than digits, or whose generator has diverged; a
+            classifier for a run without classes.
 
     >>> run = mg.gan.Run(mg.gan.TrainConfig("gan"), mg.gan.models.mlp_generator(rng=0))
     >>> figures = mg.gan.evaluation.evaluate(run, n=100)
@@ -43,6 +49,11 @@ def evaluate(run: Run, n: int = 10_000, seed: int = 0, training: Any = None) -> 
     source = run.config.data
     if source.partition(":")[0] not in ("digits", "mnist"):
         raise RunError(f"the judge knows digits only, and this run was trained on {source}")
+    labels = run.config.labels(n)
+    if classifier and labels is None:
+        raise RunError(
+            "a classifier learns from samples of a known class: it needs a run that was trained with --conditional"
+        )
     samples = run.sample(n, seed)
     if samples.shape[1:] != (1, 28, 28):
         raise RunError(f"the judge takes grey images (n, 1, 28, 28), this run makes {samples.shape}")
@@ -58,8 +69,13 @@ def evaluate(run: Run, n: int = 10_000, seed: int = 0, training: Any = None) -> 
         "seed": seed,
         "judge": metrics.judge().facts["version"],
         "reference": real.name,
-        **real.compare(samples),
+        **real.compare(samples, labels),
         "memorisation": None if math.isnan(copied) else copied,
+        **(
+            {"classification_score": classification_score(samples, labels, real.images, real.labels)}
+            if classifier
+            else {}
+        ),
     }
 
 
@@ -70,6 +86,7 @@ ROWS = {  # what is printed of the figures, with what to read in it
     "confidence": "the judge is sure: as real",
     "entropy_of_mean": f"classes are even: {math.log(10):.3f} at most",
     "mean_entropy": "the judge is undecided: as real",
+    "asked_for": "what was asked for, to the judge: as real",
 }
 
 
@@ -89,12 +106,21 @@ def table(figures: dict[str, Any]) -> str:
         f"reference: {figures['reference']}",
         "",
         f"{'':15} {'samples':>9}  {'real':>9}",
-        *(f"{name:15} {figures[name]:9.3f}  {figures[f'{name}_real']:9.3f}  {note}" for name, note in ROWS.items()),
+        *(
+            f"{name:15} {figures[name]:9.3f}  {figures[f'{name}_real']:9.3f}  {note}"
+            for name, note in ROWS.items()
+            if name in figures
+        ),
         f"{'memorisation':15} {'unknown' if copied is None else f'{copied:.3f}':>9}  {1:9.3f}  "
         + (
             "the training images are not at hand"
             if copied is None
             else "distance to training images: well below 1 is copying"
+        ),
+        *(
+            [f"a classifier that has seen these samples alone is right on {score:.2%} of the reference"]
+            if (score := figures.get("classification_score"))
+            else []
         ),
         "",
         "classes  " + "  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(figures["class_shares"])),

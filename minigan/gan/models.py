@@ -11,6 +11,7 @@ from typing import Any
 
 from minigan.backends import random
 from minigan.errors import RunError, ShapeError
+from minigan.gan.conditional import CODE, CONDITIONS, Concatenation, ConditionalGenerator, Projection
 from minigan.nn import (
     BatchNorm,
     Conv2d,
@@ -18,6 +19,7 @@ from minigan.nn import (
     Dense,
     Flatten,
     LeakyReLU,
+    Module,
     ReLU,
     Reshape,
     Sequential,
@@ -296,7 +298,9 @@ def build(
     width: int = 64,
     critic: bool = False,
     latent: int = LATENT,
-) -> tuple[Sequential, Sequential]:
+    classes: int | None = None,
+    condition: str = "projection",
+) -> tuple[Module, Module]:
     """Generator and discriminator of the model called ``gan`` or ``dcgan``.
 
     Args:
@@ -308,16 +312,29 @@ def build(
             4 and 8 times as many numbers.
         critic: a discriminator without batch norm, as a penalty on the gradient at each sample needs it.
         latent: how many numbers an image is made from.
+        classes: for players that are told each image's class: how many there are.
+        condition: how D is told, ``projection`` or ``concatenation``, as `conditional` has them.
 
     Raises:
-        RunError: a model that there is not.
+        RunError: a model or a condition that there is not.
         ShapeError: a size that the model cannot have, or a number below 1.
 
     >>> G, D = mg.gan.models.build("gan", rng=0)
     >>> len(G.parameters()), len(D.parameters())
     (6, 6)
+    >>> G, D = mg.gan.models.build("gan", rng=0, classes=10)
+    >>> G(mg.tensor(np.zeros((2, 100), "float32")), np.array([3, 7])).shape
+    (2, 1, 28, 28)
     """
     rng = random.generator(rng)
-    generator, discriminator = recipe(model, size, channels, width, critic, latent)
+    if condition not in CONDITIONS:
+        raise RunError(f"condition must be one of {', '.join(CONDITIONS)}, got {condition!r}")
+    told, beside = (CODE, condition == "concatenation") if classes else (0, False)
+    generator, _ = recipe(model, size, channels, width, critic, latent + told)
+    _, discriminator = recipe(model, size, channels + beside, width, critic)
     make, *_ = RECIPES[model]
-    return make(generator, rng), make(discriminator, rng)
+    players = make(generator, rng), make(discriminator, rng)
+    if not classes:
+        return players
+    told_d = Concatenation(players[1], classes, size, rng) if beside else Projection(players[1], classes, rng)
+    return ConditionalGenerator(players[0], classes, rng=rng), told_d

@@ -7,20 +7,27 @@ from io import BytesIO
 from typing import Any
 
 
-def grid(images: Any, columns: int = 8, scale: int = 2) -> bytes:
-    """Images (n, 1, H, W) or (n, 3, H, W) in [-1, 1] side by side, row by row, with the last row filled up in black.
+def grid(images: Any, columns: int = 8, scale: int = 2, labels: Any = None) -> bytes:
+    """Images (n, 1, H, W) or (n, 3, H, W) in [-1, 1] side by side, row by row, with what is left of a row in black.
 
     Args:
         images: a host array.
         columns: images a row.
         scale: picture pixels a side for each image pixel.
+        labels: integers (n,) in order; each class begins a row.
     """
     from matplotlib.image import imsave
 
     n, channels, h, w = images.shape
-    rows = -(-n // columns)
+    places, place = [], 0
+    for i in range(n):
+        if labels is not None and i and labels[i] != labels[i - 1]:
+            place = -(-place // columns) * columns
+        places.append(place)
+        place += 1
+    rows = -(-place // columns)
     canvas = (images[:1].repeat(rows * columns, axis=0) * 0) - 1
-    canvas[:n] = images
+    canvas[places] = images
     sheet = (
         canvas.reshape(rows, columns, channels, h, w).transpose(0, 3, 1, 4, 2).reshape(rows * h, columns * w, channels)
     )

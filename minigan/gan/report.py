@@ -212,7 +212,9 @@ def _interpolation(run: Run) -> str:
     way = _along_the_sphere if run.config.latent == "normal" else _straight
     steps = [i / (COLUMNS - 1) for i in range(COLUMNS)]
     path = xp.stack([way(a, b, t) for a, b in pairwise(z) for t in steps])
-    images = generate(run.generator, Tensor(path.astype("float32")))
+    classes = run.config.classes
+    labels = None if classes is None else xp.arange(len(path)) // COLUMNS % classes
+    images = generate(run.generator, Tensor(path.astype("float32")), labels)
     if images.ndim != 4:  # points, not images
         return ""
     return _picture(
@@ -220,7 +222,8 @@ def _interpolation(run: Run) -> str:
         COLUMNS,
         "Interpolation",
         "Each row goes from one latent to another, and the next row goes on from there. Images that change little by "
-        "little speak for a generator that has not learned single images by heart.",
+        "little speak for a generator that has not learned single images by heart."
+        + (" Each row is of one class." if classes else ""),
         f"{BETWEEN - 1} rows of {COLUMNS} generated images, each row on the way between two latents",
     )
 

@@ -13,10 +13,12 @@ from minigan.autodiff import Tensor, no_grad
 from minigan.backends import random
 from minigan.errors import RunError, ShapeError
 from minigan.gan import models
+from minigan.gan.conditional import Given
 from minigan.gan.config import TrainConfig
 from minigan.nn import BatchNorm, Conv2d, ConvTranspose2d, Module
 
 STATISTICS = ("running", "batch", "standing")
+BATCH = 250  # images that are made together
 STANDING = 64  # batches that standing statistics are gathered from
 
 
@@ -33,17 +35,24 @@ def repeatable(*players: Module) -> AbstractContextManager[None]:
     return backends.own_threads(any(isinstance(layer, (Conv2d, ConvTranspose2d)) for layer in layers))
 
 
-def generate(generator: Module, z: Tensor, batch: int = 250, training: bool = False) -> Any:
-    """Images for the latents z, as a host array; in evaluation mode unless `training`: an image depends on its latent alone."""
+def generate(generator: Module, z: Tensor, labels: Any = None, training: bool = False) -> Any:
+    """Images for the latents z, and their labels if the generator is told some, as a host array.
+
+    In evaluation mode, unless `training`: an image depends on its latent alone.
+    """
     before = generator.training
     z = z.to(next((p.backend for p in generator.parameters()), z.backend))
     generator.train(training)
     try:
         with no_grad(), repeatable(generator):
-            parts = [generator(z[i : i + batch]).numpy() for i in range(0, len(z), batch)]
+            parts = [_part(generator, z, labels, slice(i, i + BATCH)) for i in range(0, len(z), BATCH)]
     finally:
         generator.train(before)
     return backends.get("numpy").concatenate(parts)
+
+
+def _part(generator: Module, z: Tensor, labels: Any, part: slice) -> Any:
+    return (generator if labels is None else Given(generator, labels[part]))(z[part]).numpy()
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Run:
     config: TrainConfig
     generator: Module
 
-    def sample(self, n: int, seed: int = 0, statistics: str = "running") -> Any:
+    def sample(self, n: int, seed: int = 0, statistics: str = "running", label: int | None = None) -> Any:
         """n generated images, float32 (n, channels, size, size) in [-1, 1], from latents drawn with `seed`.
 
         Args:
@@ -67,9 +76,10 @@ class Run:
             statistics: batch norm's: ``running``, gathered while training; ``standing``, gathered now from 64 batches of
                 latents with the weights as they are (Brock et al. 2019, appendix C.1); with both, the same latent gives the
                 same image whatever stands beside it. ``batch``: of the 250 images that are made together, as in training.
+            label: the class of all of them, of a conditional run; without it each class in turn, as `TrainConfig.labels` says.
 
         Raises:
-            RunError: n below 1, or statistics that there are not.
+            RunError: n below 1, statistics that there are not, or a label that there is not.
 
         >>> run = mg.gan.Run(mg.gan.TrainConfig("gan"), mg.gan.models.mlp_generator(rng=0))
         >>> run.sample(4, seed=0).shape
@@ -79,7 +89,7 @@ class Run:
             raise RunError(f"the number of samples must be at least 1, got {n}")
         if statistics not in STATISTICS:
             raise RunError(f"statistics must be one of {', '.join(STATISTICS)}, got {statistics!r}")
-        z, generator = latents(n, self.config.latent, seed), self.generator
+        z, generator, classes = latents(n, self.config.latent, seed), self.generator, self.config.classes
         if statistics != "running":
             generator = deepcopy(generator)  # whose own statistics stay as they are
         if statistics == "standing":
@@ -88,8 +98,10 @@ class Run:
             for i in range(STANDING):
                 for norm in norms:
                     norm.momentum = 1 / (i + 1)  # the mean of all batches so far
-                generate(generator, latents(64, self.config.latent, rng), training=True)
-        return generate(generator, z, training=statistics == "batch")
+                drawn = latents(64, self.config.latent, rng)
+                told = None if classes is None else rng.integers(classes, size=64)
+                generate(generator, drawn, told, training=True)
+        return generate(generator, z, self.config.labels(n, label), training=statistics == "batch")
 
 
 def load(folder: str | Path) -> Run:

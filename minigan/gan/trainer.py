@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,32 +13,19 @@ from minigan import backends, data
 from minigan.autodiff import Tensor, no_grad
 from minigan.backends import random
 from minigan.errors import RunError, TrainingFailed
-from minigan.gan import checkpoint, files, interrupts, pictures, report
+from minigan.gan import checkpoint, files, interrupts, pictures, report, resume
+from minigan.gan.conditional import Given
 from minigan.gan.config import TrainConfig
 from minigan.gan.ema import EMA
-from minigan.gan.evaluation import evaluate
-from minigan.gan.monitor import Monitor, gradient_norm, spread
 from minigan.gan.noise import InstanceNoise
 from minigan.gan.penalties import PENALTIES
+from minigan.gan.readings import EVERY, Readings
 from minigan.gan.run import Run, generate, latents, repeatable
 from minigan.gan.step import adversarial_step, discriminator_step
 from minigan.nn import Module
 from minigan.optim import Adam
 
-READ_EVERY = 10  # steps between two readings
-PLAYERS = ("generator", "discriminator")
-OPTIMIZERS = ("opt_g", "opt_d")
 GOOD = "generator-good.safetensors"
-MEANING = {  # of what must be finite
-    "loss_d": "the discriminator's loss",
-    "loss_g": "the generator's loss",
-    "d_real": "the discriminator's mean logit of real images",
-    "d_fake": "the discriminator's mean logit of generated images",
-    "grad_d": "the norm of the discriminator's gradient",
-    "grad_g": "the norm of the generator's gradient",
-    "distance": "the mean distance between the generator's images",
-}
-BETAS = (0.5, 0.999)  # Radford et al. (2016)
 
 
 class Trainer:
@@ -97,30 +82,32 @@ class Trainer:
         settled, before = (TrainConfig(**state[name], out=folder) for name in ("config", "before"))
         trainer = cls.__new__(cls)
         trainer._build(settled.changed(settled if written == before else written, changes))
-        trainer._restore(arrays, state, changes)
-        trainer._before = written
+        resume.restore(trainer, arrays, state, changes)
+        trainer.before = written
         return trainer
 
     def _build(self, config: TrainConfig) -> None:
         """All that the settings say, as it is before the first step."""
-        self.config = self._before = config
+        self.config = self.before = config
         self.backend = config.backend or backends.current().name
         if config.threads is not None:
             backends.set_threads(config.threads)
         backends.get(self.backend)  # one that cannot be used is said before anything is read or written
-        self.out = config.out or Path("runs") / config.model
-        images, _ = data.load(config.data, config.size, config.channels)
-        if config.batch_size > len(images):
-            raise RunError(f"a batch of {config.batch_size} is larger than the data, {len(images)} images")
-        self.images, self.fingerprint = images, data.fingerprint(images)
-        self.loader = data.Loader(images, batch_size=config.batch_size, seed=config.seed)
+        self.out = config.folder
+        self.images, labels = data.load(config.data, config.size, config.channels)
+        if config.batch_size > len(self.images):
+            raise RunError(f"a batch of {config.batch_size} is larger than the data, {len(self.images)} images")
+        arrays = (self.images, labels) if config.conditional else (self.images,)
+        self.fingerprint = data.fingerprint(*arrays)
+        self.loader = data.Loader(*arrays, batch_size=config.batch_size, seed=config.seed)
         self.steps = config.steps or config.epochs * len(self.loader)
         with backends.backend(self.backend):
             self.generator, self.discriminator = config.players(random.generator([config.seed, 0]))
-            self.fixed = latents(64, config.latent, random.generator([config.seed, 2]))
+            self.fixed = latents(config.shown, config.latent, random.generator([config.seed, 2]))
         self.noise = random.generator([config.seed, 1])
-        self.opt_g = Adam(self.generator.parameters(), config.lr, BETAS)
-        self.opt_d = Adam(self.discriminator.parameters(), config.lr_d or config.lr, BETAS)
+        betas = config.beta1, config.beta2
+        self.opt_g = Adam(self.generator.parameters(), config.lr, betas)
+        self.opt_d = Adam(self.discriminator.parameters(), config.lr_d or config.lr, betas)
         self.ema = None if config.ema is None else EMA(self.generator, config.ema)
         self.loss = config.losses()
         self.snow = random.generator([config.seed, 3])  # of instance noise and of penalties
@@ -128,12 +115,9 @@ class Trainer:
         self.penalty = config.penalty and partial(
             PENALTIES[config.penalty], weight=config.penalty_weight, rng=self.snow
         )
-        self.monitor = Monitor(self.loss, bool(self.penalty))
-        self._real_spread = spread(images[:: -(-len(images) // len(self.fixed))])
+        self.readings = Readings(config, (self.generator, self.discriminator), self.images)
         self.done = 0
-        self._good = False  # whether the last whole epoch ended with nothing amiss
-        self._rows: list[dict[str, Any]] = []
-        self._unread: list[tuple[Any, ...]] = []  # both losses, and D's logits of real and of generated images
+        self.good = False  # whether the last whole epoch ended with nothing amiss
 
     def run(self) -> None:
         """Train to the end, with a progress bar on a terminal.
@@ -156,36 +140,43 @@ class Trainer:
                     f"{self.out} has gone on to step {checkpoint.latest(self.out)} meanwhile; resume it again"
                 )
             if self.done:  # in this order a stop in between leaves settings that `resume` knows
-                checkpoint.save(self.out, self.done, *self._state())
+                checkpoint.save(self.out, self.done, *resume.state(self))
                 files.write(self.out / "config.json", self.config.to_json())
             else:
                 self.save_samples(0)
-            warnings: list[str] = []
-            while self.done < self.steps and not interrupted and not (warnings and self.config.stop_on_warning):
-                epoch = self.loader.epoch
-                losses = self.step()
-                self._unread.append((*losses, *self._logits))
-                self.done += 1
-                if len(self._unread) == READ_EVERY or self.loader.epoch > epoch:
-                    latest = self._reading(epoch + 1)
-                    if self.loader.epoch > epoch:
-                        latest |= self._distance(epoch + 1) | self._judged()
-                    if warnings := self.monitor.observe(latest):
-                        latest["warnings"] = warnings
-                        bar.write("\n".join(f"minigan: warning: {self.out}: {w}" for w in warnings), file=sys.stderr)
-                    self._rows.append(latest)
-                    self._unread.clear()
-                    bar.set_postfix(D=f"{latest['loss_d']:.3f}", G=f"{latest['loss_g']:.3f}", refresh=False)
-                bar.update()
-                if self.loader.epoch > epoch:
-                    self.save(epoch + 1)
-            if checkpoint.latest(self.out) < self.done:  # in the middle of an epoch
-                self.save(self.loader.epoch + 1)
+            try:
+                warnings = self._train(bar, interrupted)
+                if checkpoint.latest(self.out) < self.done:  # in the middle of an epoch
+                    self.save(self.loader.epoch + 1)
+            except TrainingFailed:
+                self._keep_good()
+                raise
             if warnings and self.config.stop_on_warning:
                 raise TrainingFailed(
                     f"stopped at step {self.done}, as --stop-on-warning asks: {'; '.join(warnings)}; {self.out} is saved, and "
                     f"minigan train --resume {self.out} goes on nevertheless"
                 )
+
+    def _train(self, bar: Any, interrupted: Any) -> list[str]:
+        """Steps to the end, or to an interrupt, or to a warning that is to stop: the warnings of the last reading."""
+        warnings: list[str] = []
+        while self.done < self.steps and not interrupted and not (warnings and self.config.stop_on_warning):
+            epoch = self.loader.epoch + 1
+            losses = self.step()
+            self.readings.unread.append((*losses, *self._logits))
+            self.done += 1
+            ended = self.loader.epoch >= epoch
+            if len(self.readings.unread) == EVERY or ended:
+                row = self.readings.read(self.done, epoch)
+                if ended:
+                    row |= self.readings.samples(self.kept, self._fixed_samples(), self.done, epoch)
+                if warnings := self.readings.add(row):
+                    bar.write("\n".join(f"minigan: warning: {self.out}: {w}" for w in warnings), file=sys.stderr)
+                bar.set_postfix(D=f"{row['loss_d']:.3f}", G=f"{row['loss_g']:.3f}", refresh=False)
+            bar.update()
+            if ended:
+                self.save(epoch)
+        return warnings
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One adversarial step on the next batch, after D's steps alone where it has several: the losses of D and G."""
@@ -194,13 +185,14 @@ class Trainer:
         loss = self.loss
         with repeatable(self.generator, self.discriminator):
             for _ in range(self.config.d_steps - 1):
-                real, z = self._batch()
+                generator, critic, real, z = self._turn()
                 with no_grad():
-                    fake = self.generator(z)
-                discriminator_step(self.critic, self.opt_d, real, fake, self._noted, self.penalty)
+                    fake = generator(z)
+                discriminator_step(critic, self.opt_d, real, fake, self._noted, self.penalty)
+            generator, critic, real, z = self._turn()
             losses = adversarial_step(
-                self.generator, self.critic, self.opt_g, self.opt_d, *self._batch(), self._noted, loss.generator,
-                paired=loss.paired, penalty=self.penalty,
+                generator, critic, self.opt_g, self.opt_d, real, z, self._noted, loss.generator, paired=loss.paired,
+                penalty=self.penalty,
             )  # fmt: skip
             if self.ema:
                 self.ema.update()
@@ -211,11 +203,13 @@ class Trainer:
         self._logits = real.detach(), fake.detach()
         return self.loss.discriminator(real, fake)
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Real images, and as many latents."""
-        (real,) = self.loader.next()
+    def _turn(self) -> tuple[Module, Module, Tensor, Tensor]:
+        """Both players, told the next batch's labels if they are to know; its real images, and as many latents."""
+        images, *labels = self.loader.next()
+        generator, critic = (Given(player, *labels) if labels else player for player in (self.generator, self.critic))
         with backends.backend(self.backend):
-            return Tensor(real, copy=False), latents(len(real), self.config.latent, self.noise)
+            z = latents(len(images), self.config.latent, self.noise)
+            return generator, critic, Tensor(images, copy=False), z
 
     @property
     def kept(self) -> Module:
@@ -230,49 +224,12 @@ class Trainer:
         ``grad_d`` and ``grad_g``; ``warnings``, if there are any; and at an epoch's end ``distance``, the mean distance between
         the fixed samples over that between real images, and the judge's figures.
         """
-        return [*self._rows, self._reading(self.loader.epoch + 1)] if self._unread else list(self._rows)
-
-    def _judged(self) -> dict[str, Any]:
-        """What the judge says of the generator; nothing where it is not asked, or knows nothing of such images."""
-        if not self.config.judge or self.config.data.startswith("folder:"):
-            return {}
-        figures = evaluate(Run(self.config, self.kept), self.config.judge, training=self.images)
-        return {name: value for name, value in figures.items() if name not in ("n", "seed", "judge")}
-
-    def _distance(self, epoch: int) -> dict[str, float]:
-        """How far apart the fixed samples are, beside real images; nothing where those are all the same."""
-        if not self._real_spread:
-            return {}
-        return self._finite({"distance": spread(generate(self.kept, self.fixed)) / self._real_spread}, epoch)
-
-    def _reading(self, epoch: int) -> dict[str, Any]:
-        """What `metrics` says of the steps since the last reading; `TrainingFailed` where something is not finite."""
-        self._unread = [tuple(map(_mean, values)) for values in self._unread]
-        names = ("loss_d", "loss_g", "d_real", "d_fake")
-        for values in self._unread:
-            self._finite(dict(zip(names, values, strict=True)), epoch)
-        means = (math.fsum(column) / len(column) for column in zip(*self._unread, strict=True))
-        with repeatable(self.generator, self.discriminator):
-            norms = {"grad_d": gradient_norm(self.discriminator), "grad_g": gradient_norm(self.generator)}
-        row = dict(zip(names, means, strict=True)) | {k: norm for k, norm in norms.items() if norm is not None}
-        return {"step": self.done, "epoch": epoch} | self._finite(row, epoch)
-
-    def _finite(self, row: dict[str, float], epoch: int) -> dict[str, float]:
-        """The row, if all of it is; else `TrainingFailed`, with what was seen before."""
-        for name, value in row.items():
-            if not math.isfinite(value):
-                self._keep_good()
-                before = [w for r in self._rows for w in r.get("warnings", ())]
-                raise TrainingFailed(
-                    f"{MEANING[name]} is {value} at step {self.done}, epoch {epoch}: training has diverged; try a lower --lr than "
-                    f"{self.config.lr}; the files of epoch {epoch - 1} in {self.out} are kept"
-                    + "".join(f"; before that: {w}" for w in before[-3:])
-                )
-        return row
+        rows, waiting = self.readings.rows, self.readings.unread
+        return [*rows, self.readings.read(self.done, self.loader.epoch + 1)] if waiting else list(rows)
 
     def _keep_good(self) -> None:
         """Keep the last good epoch's generator, before it is written over."""
-        if self._good and not (self.out / GOOD).exists():
+        if self.good and not (self.out / GOOD).exists():
             files.write(self.out / GOOD, (self.out / "generator.safetensors").read_bytes())
 
     def save(self, epoch: int) -> None:
@@ -280,84 +237,26 @@ class Trainer:
         from safetensors.numpy import save
 
         metrics, ended = self.metrics, self.loader.epoch >= epoch
-        if self.monitor.active or not ended:
+        if self.readings.monitor.active or not ended:
             self._keep_good()
         files.write(self.out / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in metrics))
         files.write(self.out / "losses.png", pictures.losses(metrics))
         files.write(self.out / "generator.safetensors", save(self.kept.state_dict(), {"model": self.config.model}))
         self.save_samples(epoch)
         if ended:
-            self._good = not self.monitor.active
-            if self._good:
+            self.good = not self.readings.monitor.active
+            if self.good:
                 (self.out / GOOD).unlink(missing_ok=True)  # generator.safetensors is that
         with suppress(OSError):  # a page is not worth a run
             report.write(self.out, Run(self.config, self.kept), self.images)
-        checkpoint.save(self.out, self.done, *self._state())
-
-    def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """All that the next steps depend on: arrays, and what JSON can hold."""
-        arrays = {f"{player}.{k}": a for player in PLAYERS for k, a in getattr(self, player).state_dict().items()}
-        state: dict[str, Any] = {
-            "config": json.loads(self.config.to_json()),
-            "before": json.loads(self._before.to_json()),
-            "step": self.done,
-            "loader": self.loader.state_dict(),
-            "data": self.fingerprint,
-            "noise": self.noise.bit_generator.state,
-            "snow": self.snow.bit_generator.state,
-            "rows": self._rows,
-            "unread": self._unread,
-            "good": self._good,
-        }
-        if self.ema:
-            state["ema.count"] = self.ema.count
-            arrays |= {f"ema.{k}": a for k, a in self.ema.module.state_dict().items()}
-        for name in OPTIMIZERS:
-            for key, value in getattr(self, name).state_dict().items():
-                (state if key in ("settings", "steps") else arrays)[f"{name}.{key}"] = value
-        return arrays, state
-
-    def _restore(self, arrays: dict[str, Any], state: dict[str, Any], changes: Mapping[str, Any]) -> None:
-        """What `_state` gave, but for what is to change."""
-        if "data" not in changes and state["data"] != self.fingerprint:
-            raise RunError(
-                f"{self.config.data} is not what {self.out} was trained on so far: its images have changed; put the old ones "
-                f"back, or say that these are meant with --data {self.config.data}"
-            )
-        if {"data", "batch_size"} & set(changes):
-            self.loader.start(state["loader"]["epoch"])
-        else:
-            self.loader.load_state_dict(state["loader"])
-        for player in PLAYERS:
-            getattr(self, player).load_state_dict(_within(arrays, player))
-        for name in OPTIMIZERS:
-            optimizer = getattr(self, name)
-            settings = optimizer.settings
-            optimizer.load_state_dict(_within(state, name) | _within(arrays, name))
-            optimizer.settings = settings  # as `changes` may have made them
-        if self.ema and "ema.count" in state:
-            self.ema.load_state_dict({"count": state["ema.count"], "module": _within(arrays, "ema")})
-        elif self.ema:
-            self.ema = EMA(self.generator, self.ema.decay)
-        self.noise.bit_generator.state = state["noise"]
-        self.snow.bit_generator.state = state["snow"]
-        self.done, self._rows, self._unread = state["step"], state["rows"], [tuple(p) for p in state["unread"]]
-        self._good = state["good"]
-        for row in self._rows:  # all that the monitor knows
-            self.monitor.observe(row)
+        checkpoint.save(self.out, self.done, *resume.state(self))
 
     def save_samples(self, epoch: int) -> None:
         """Draw the fixed latents' images, as ``samples-NNN.png`` and ``samples.png``."""
-        picture = pictures.grid(generate(self.kept, self.fixed))
+        picture = pictures.grid(self._fixed_samples(), labels=self.config.labels(len(self.fixed)))
         files.write(self.out / f"samples-{epoch:03d}.png", picture)
         files.write(self.out / "samples.png", picture)
 
-
-def _mean(value: Any) -> float:
-    """Of a Tensor's values on the host; a number, which has been read, as it is."""
-    return float(value.numpy().mean(dtype="float64")) if isinstance(value, Tensor) else value
-
-
-def _within(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """What stands under a prefix, without it."""
-    return {key.removeprefix(f"{prefix}."): value for key, value in values.items() if key.startswith(f"{prefix}.")}
+    def _fixed_samples(self) -> Any:
+        """What the generator that is kept makes of the fixed latents, on the host."""
+        return generate(self.kept, self.fixed, self.config.labels(len(self.fixed)))

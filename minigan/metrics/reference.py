@@ -30,10 +30,11 @@ class Reference:
         name: what they are, for printing beside every figure.
         images: float32 (n, 1, 28, 28) in [-1, 1].
         held_back: whether no generator here is trained on them.
+        labels: their classes (n,).
         features: the judge's, (n, 64).
 
     >>> images, labels = mg.data.digits()
-    >>> real = mg.metrics.Reference("100 digits", images[::50], held_back=False)
+    >>> real = mg.metrics.Reference("100 digits", images[::50], held_back=False, labels=labels[::50])
     >>> real.features.shape
     (100, 64)
     """
@@ -41,14 +42,17 @@ class Reference:
     name: str
     images: np.ndarray
     held_back: bool
+    labels: np.ndarray | None = None
     features: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         order = np.random.default_rng(0).permutation(len(self.images))
         object.__setattr__(self, "images", self.images[order])
+        if self.labels is not None:
+            object.__setattr__(self, "labels", self.labels[order])
         object.__setattr__(self, "features", judge().features(self.images))
 
-    def compare(self, images: Any) -> Figures:
+    def compare(self, images: Any, labels: Any = None) -> Figures:
         """The judge's figures of images, each beside the same figure of real digits, under its name with ``_real``.
 
         ``judge_frechet`` compares all the images with all of the reference. Its floor compares real digits with real
@@ -59,10 +63,12 @@ class Reference:
 
         Args:
             images: (n, 1, 28, 28) in [-1, 1], n at least 4.
+            labels: the classes that were asked for, (n,), if any were.
 
         Returns:
             ``judge_frechet``, ``precision``, ``recall``, ``confidence``, ``entropy_of_mean``, ``mean_entropy``, each
-            also with ``_real``, and ``class_shares``, a list of ten.
+            also with ``_real``; ``class_shares``, a list of ten; and with labels ``asked_for``, the share of images that are
+            of their class to the judge, beside the share of real digits that it gets right.
 
         Raises:
             ValueError: images of another shape, or fewer than four.
@@ -80,7 +86,17 @@ class Reference:
         found = {"judge_frechet": frechet_distance(features, self.features)} | _figures(features, self.features[-m:])
         real = _real_against_real(self, m)
         both = {key: v for name in found for key, v in ((name, found[name]), (f"{name}_real", real[name]))}
-        return both | {"class_shares": class_shares(judge().classify(features)).tolist()}
+        probabilities = judge().classify(features)
+        both["class_shares"] = class_shares(probabilities).tolist()
+        if labels is not None:
+            both["asked_for"] = _right(probabilities, labels)
+            both["asked_for_real"] = _right(judge().classify(self.features), self.labels)
+        return both
+
+
+def _right(probabilities: np.ndarray, labels: Any) -> float:
+    """The share of rows whose largest probability is at their label."""
+    return float((probabilities.argmax(axis=1) == labels).mean())
 
 
 @cache
@@ -126,14 +142,15 @@ def reference(source: str = "mnist") -> Reference:
 
 @cache
 def _test_digits(folder: Path) -> Reference:
-    images, _ = data.mnist("test", folder)
-    return Reference(f"{len(images):,} MNIST test digits", images, held_back=True)
+    images, labels = data.mnist("test", folder)
+    return Reference(f"{len(images):,} MNIST test digits", images, held_back=True, labels=labels)
 
 
 @cache
 def _embedded_digits() -> Reference:
-    images, _ = data.digits()
-    return Reference(f"{len(images):,} embedded digits (of MNIST's training split)", images, held_back=False)
+    images, labels = data.digits()
+    name = f"{len(images):,} embedded digits (of MNIST's training split)"
+    return Reference(name, images, held_back=False, labels=labels)
 
 
 def training_images(source: str) -> np.ndarray | None:

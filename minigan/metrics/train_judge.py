@@ -7,56 +7,15 @@ the same number of threads give the same weights on one machine.
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from minigan import backends, data, ops
-from minigan.autodiff import Tensor
+from minigan import backends, data
+from minigan.metrics.classifier import BATCH, LR, SHIFT, accuracy, fit
 from minigan.metrics.judge import FILE, Judge, judge_network
-from minigan.nn import Module, Sequential
-from minigan.optim import Adam
+from minigan.nn import Sequential
 
 VERSION = "1"
-SHIFT = 2  # pixels, at most, that an image is moved by each way
-LR, BATCH, EPOCHS = 2e-3, 128, 12
-
-
-def shifted(images: np.ndarray, rng: np.random.Generator, most: int = SHIFT) -> np.ndarray:
-    """Each image moved by up to `most` pixels down or up and right or left, filled up with black: the shape stays."""
-    n, _, h, w = images.shape
-    padded = np.pad(images, ((0, 0), (0, 0), (most, most), (most, most)), constant_values=-1)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (h, w), axis=(2, 3))  # (n, 1, 2most+1, 2most+1, h, w)
-    down, right = rng.integers(0, 2 * most + 1, (2, n))
-    return windows[np.arange(n), :, down, right]
-
-
-def fit(network: Module, images: np.ndarray, labels: np.ndarray, epochs: int, seed: int) -> None:
-    """Minimise the cross-entropy of shifted images by Adam; the rate falls from `LR` to 0 along half a cosine."""
-    from tqdm import tqdm
-
-    rng = np.random.default_rng([seed, 1])
-    loader = data.Loader(images, labels, batch_size=BATCH, seed=seed)
-    opt = Adam(network.parameters(), LR)
-    steps = epochs * len(loader)
-    network.train()
-    with tqdm(range(steps), unit="step", disable=None) as bar:
-        for step in bar:
-            x, target = loader.next()
-            opt.settings["lr"] = LR * (1 + math.cos(math.pi * step / steps)) / 2
-            opt.zero_grad()
-            with backends.own_threads(True):
-                logits = network(Tensor(shifted(x, rng), copy=False))
-                ops.cross_entropy(logits, Tensor(target, copy=False)).backward()
-            opt.step()
-    network.eval()
-
-
-def accuracy(judge: Judge, images: Any, labels: Any) -> float:
-    """The share of images whose largest probability is at their label."""
-    return float((judge.probabilities(images).argmax(axis=1) == labels).mean())
+EPOCHS = 12
 
 
 def main(source: str, out: Path, epochs: int = EPOCHS, seed: int = 0) -> None:

@@ -75,9 +75,9 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: random.Generator
 
 def _numbers(values: Any, count: int, what: str) -> Any:
     """Integers from 0 to count - 1 as an array of the host that no later change of a Tensor reaches."""
-    if not isinstance(values, Tensor) and not hasattr(values, "dtype"):
-        values = backends.get("numpy").asarray(values)
-    array = (values if isinstance(values, Tensor) else Tensor(values, copy=False)).numpy().copy()
+    values = values.numpy() if isinstance(values, Tensor) else values
+    home = backends.of(values)  # what is on the host already takes no way over a device
+    array = (home.to_host(values) if home else backends.get("numpy").asarray(values)).copy()
     if array.dtype.kind not in "iu":
         raise DTypeError(f"{what} must be integers, got {array.dtype}")
     if array.size and not 0 <= array.min() <= array.max() < count:

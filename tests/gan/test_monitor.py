@@ -180,7 +180,7 @@ class Scripted:
 
 @pytest.fixture
 def scripted(monkeypatch):
-    monkeypatch.setattr("minigan.gan.trainer.Monitor", Scripted)
+    monkeypatch.setattr("minigan.gan.readings.Monitor", Scripted)
 
 
 def content(folder):
@@ -241,7 +241,7 @@ def test_what_is_not_finite_stops_a_run_with_what_was_seen_before(little_data, s
         trainer.loss = replace(trainer.loss, discriminator=broken)
     else:
         what = {"grad_g": "gradient_norm", "distance": "spread"}[name]
-        monkeypatch.setattr(f"minigan.gan.trainer.{what}", lambda _: math.inf if trainer.done == 30 else 1.0)
+        monkeypatch.setattr(f"minigan.gan.readings.{what}", lambda _: math.inf if trainer.done == 30 else 1.0)
     with pytest.raises(
         TrainingFailed, match=r"is (inf|nan) at step 30, epoch 3: .* kept; before that: step 20: it happened"
     ):

@@ -65,6 +65,12 @@ def test_instance_noise_falls_to_nothing(trainer):
     assert steady.critic.sigma == 0.4
 
 
+def test_both_optimisers_have_the_rates_that_they_are_given(trainer):
+    t = trainer(lr=3e-4, lr_d=1e-4, beta1=0.25, beta2=0.75)
+    for opt, lr in ((t.opt_g, 3e-4), (t.opt_d, 1e-4)):
+        assert {opt.settings["lr"], *opt.settings["betas"]} == {lr, 0.25, 0.75}
+
+
 @pytest.mark.parametrize(
     ("norm", "kinds"), [(None, {BatchNorm}), ("batch", {BatchNorm}), ("spectral", {SpectralNorm}), ("none", set())]
 )

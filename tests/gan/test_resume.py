@@ -65,8 +65,11 @@ OPTIONS = {
         "instance_noise": 0.2,
         "instance_noise_steps": 15,
         "ema": 0.9,
+        "conditional": True,
+        "beta1": 0.0,
     },
     "judge": {"judge": 50},
+    "conditional": {"conditional": True, "condition": "concatenation"},
     "wgan-gp": {"loss": "wasserstein", "penalty": "wgan-gp", "penalty_weight": 5.0, "d_steps": 3},
 }
 

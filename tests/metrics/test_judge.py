@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 import minigan as mg
 from minigan import backends
 from minigan.errors import DataError
-from minigan.metrics import train_judge
+from minigan.metrics.classifier import shifted
 from minigan.metrics.reference import folder_of
 
 WEIGHTS = files("minigan.metrics") / "judge.safetensors"
@@ -105,7 +105,7 @@ def test_images_of_another_shape_are_refused(shape):
 def test_shifts_move_images_whole_and_each_way():
     images = np.full((500, 1, 28, 28), -1, np.float32)
     images[:, 0, 10, 20] = 1
-    moved = train_judge.shifted(images, np.random.default_rng(0))
+    moved = shifted(images, np.random.default_rng(0))
     assert moved.shape == images.shape
     places = np.argwhere(moved == 1)
     assert len(places) == 500
