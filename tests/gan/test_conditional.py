@@ -99,7 +99,7 @@ def test_a_penalty_sees_the_labels_and_what_is_below_them(penalty):
     assert penalty(Given(d, labels), real, fake, rng=0).item() == expected
     assert penalty(Given(d, labels[::-1]), real, fake, rng=0).item() != expected
     _, normed = mg.gan.models.build("dcgan", 0, width=2, classes=4)
-    with pytest.raises(ValueError, match="batch norm|BatchNorm"):
+    with pytest.raises(ValueError, match=r"batch norm|BatchNorm"):
         penalty(Given(normed, labels), *(mg.tensor(np.zeros((2, 1, 28, 28), "float32")),) * 2)
 
 
