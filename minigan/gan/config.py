@@ -45,6 +45,8 @@ class TrainConfig:
     """The images' side; 28 for digits, 64 for a folder if not given."""
     channels: int | None = None
     """1 for grey, 3 for RGB; 1 for digits, 3 for a folder if not given."""
+    width: int = 64
+    """Channels of the outermost convolution, which double at every level inwards; gan's layers have 4 and 8 times as many."""
     epochs: int = 14
     """Times through the data."""
     steps: int | None = None
@@ -70,6 +72,8 @@ class TrainConfig:
     """On the discriminator's gradient at each image; goes with --norm none or spectral."""
     penalty_weight: float | None = None
     """Its weight; 10 for wgan-gp and 1 for the others if not given."""
+    penalty_every: int = 1
+    """Take it, that many times as heavy, in one of so many of the discriminator's steps: cheaper, and much the same."""
     norm: Literal["batch", "spectral", "none"] | None = None
     """What normalises the discriminator; batch for dcgan and none for gan if not given."""
     d_steps: int = 1
@@ -100,7 +104,17 @@ class TrainConfig:
     """The run's folder; runs/MODEL if not given."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "steps", "batch_size", "threads", "size", "d_steps", "instance_noise_steps"):
+        for name in (
+            "epochs",
+            "steps",
+            "batch_size",
+            "threads",
+            "size",
+            "width",
+            "d_steps",
+            "penalty_every",
+            "instance_noise_steps",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} must be at least 1, got {value}")
@@ -201,7 +215,7 @@ class TrainConfig:
         """A generator and a discriminator, as they are before the first step."""
         rng, (channels, size, _) = random.generator(rng), self.image
         players = models.build(
-            self.model, rng, size, channels, critic=self.normalised != "batch",
+            self.model, rng, size, channels, self.width, critic=self.normalised != "batch",
             classes=self.classes, condition=self.condition,
         )  # fmt: skip
         if self.normalised == "spectral":

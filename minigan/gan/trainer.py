@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -112,9 +113,6 @@ class Trainer:
         self.loss = config.losses()
         self.snow = random.generator([config.seed, 3])  # of instance noise and of penalties
         self.critic = InstanceNoise(self.discriminator, config.instance_noise, self.snow)
-        self.penalty = config.penalty and partial(
-            PENALTIES[config.penalty], weight=config.penalty_weight, rng=self.snow
-        )
         self.readings = Readings(config, (self.generator, self.discriminator), self.images)
         self.done = 0
         self.good = False  # whether the last whole epoch ended with nothing amiss
@@ -184,15 +182,16 @@ class Trainer:
         self.critic.sigma = self.config.instance_noise * (1 if over is None else max(0.0, 1 - self.done / over))
         loss = self.loss
         with repeatable(self.generator, self.discriminator):
-            for _ in range(self.config.d_steps - 1):
+            *alone, last = range(self.done * self.config.d_steps, (self.done + 1) * self.config.d_steps)
+            for turn in alone:
                 generator, critic, real, z = self._turn()
                 with no_grad():
                     fake = generator(z)
-                discriminator_step(critic, self.opt_d, real, fake, self._noted, self.penalty)
+                discriminator_step(critic, self.opt_d, real, fake, self._noted, self._penalty(turn))
             generator, critic, real, z = self._turn()
             losses = adversarial_step(
                 generator, critic, self.opt_g, self.opt_d, real, z, self._noted, loss.generator, paired=loss.paired,
-                penalty=self.penalty,
+                penalty=self._penalty(last),
             )  # fmt: skip
             if self.ema:
                 self.ema.update()
@@ -202,6 +201,15 @@ class Trainer:
         """D's loss, with a look at its logits, which stay where they are until the next reading."""
         self._logits = real.detach(), fake.detach()
         return self.loss.discriminator(real, fake)
+
+    def _penalty(self, turn: int) -> Callable[..., Tensor] | None:
+        """The penalty of D's step of that number, if it has one (lazy regularisation of Karras et al. 2020)."""
+        config = self.config
+        if config.penalty is None or turn % config.penalty_every:
+            return None
+        penalty = PENALTIES[config.penalty]
+        weight = penalty.weight if config.penalty_weight is None else config.penalty_weight
+        return partial(penalty, weight=weight * config.penalty_every, rng=self.snow)
 
     def _turn(self) -> tuple[Module, Module, Tensor, Tensor]:
         """Both players, told the next batch's labels if they are to know; its real images, and as many latents."""

@@ -38,7 +38,7 @@ def fit(network: Module, images: np.ndarray, labels: np.ndarray, epochs: int, se
     with tqdm(range(steps), unit="step", disable=None) as bar:
         for step in bar:
             x, target = loader.next()
-            opt.settings["lr"] = LR * (1 + math.cos(math.pi * step / steps)) / 2
+            opt.lr = LR * (1 + math.cos(math.pi * step / steps)) / 2
             opt.zero_grad()
             with backends.own_threads(True):
                 logits = network(Tensor(shifted(x, rng), copy=False))

@@ -82,6 +82,23 @@ class Optimizer:
     def _moved(self, array: Any) -> Any:
         return self._home.from_host(by_type[type(array)].to_host(array))
 
+    @property
+    def lr(self) -> float:
+        """The learning rate; may be set at any time, such as to let it fall.
+
+        >>> opt = mg.optim.SGD([mg.tensor(1.0, requires_grad=True)], lr=0.5)
+        >>> opt.lr /= 2
+        >>> opt.settings["lr"]
+        0.25
+        """
+        rate: float = self.settings["lr"]
+        return rate
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        at_least_zero(lr=value)
+        self.settings["lr"] = value
+
     def zero_grad(self) -> None:
         """Forget the gradients: each ``p.grad`` is None again.
 

@@ -7,7 +7,7 @@ import pytest
 
 import minigan as mg
 from minigan.gan import PRESETS, Trainer
-from minigan.gan.penalties import r1
+from minigan.gan.penalties import PENALTIES, r1
 from minigan.nn import BatchNorm, SpectralNorm
 
 
@@ -52,6 +52,21 @@ def test_a_penalty_is_added_with_its_weight(trainer):
     assert with_it.item() - without.item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.parametrize("d_steps", [1, 2])
+def test_a_lazy_penalty_is_rarer_and_as_much_heavier(trainer, monkeypatch, d_steps):
+    t, seen = trainer(penalty="r1", penalty_weight=5.0, penalty_every=3, d_steps=d_steps), []
+
+    def noted(critic, real, fake, weight, rng):
+        seen.append((t.opt_d.state_dict()["steps"][0], weight))
+        return PENALTIES["r1"](critic, real, fake, weight, rng)
+
+    monkeypatch.setattr(noted, "weight", 1.0, raising=False)
+    monkeypatch.setattr("minigan.gan.trainer.PENALTIES", {"r1": noted})
+    for t.done in range(6):
+        t.step()
+    assert seen == [(step, 15.0) for step in range(0, 6 * d_steps, 3)]
+
+
 def test_instance_noise_falls_to_nothing(trainer):
     t, seen = trainer(instance_noise=0.4, instance_noise_steps=4), []
     for done in (0, 1, 2, 4, 9):
@@ -69,6 +84,14 @@ def test_both_optimisers_have_the_rates_that_they_are_given(trainer):
     t = trainer(lr=3e-4, lr_d=1e-4, beta1=0.25, beta2=0.75)
     for opt, lr in ((t.opt_g, 3e-4), (t.opt_d, 1e-4)):
         assert {opt.settings["lr"], *opt.settings["betas"]} == {lr, 0.25, 0.75}
+
+
+@pytest.mark.parametrize("model", PRESETS)
+def test_the_width_is_that_of_both_players(trainer, model):
+    wide, narrow = trainer(model), trainer(model, width=16)
+    for players in ((wide.generator, narrow.generator), (wide.discriminator, narrow.discriminator)):
+        many, few = (sum(p.size for p in player.parameters()) for player in players)
+        assert few < many / 2
 
 
 @pytest.mark.parametrize(
