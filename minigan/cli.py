@@ -25,7 +25,12 @@ app = tyro.extras.SubcommandApp()
 
 STYLE = (tyro.conf.SuppressFixed, tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
 Config = tyro.extras.subcommand_type_from_defaults(
-    gan.PRESETS, {"gan": "The fully connected GAN.", "dcgan": "DCGAN: convolutions and batch norm."}
+    gan.PRESETS,
+    {
+        "gan": "The fully connected GAN.",
+        "dcgan": "DCGAN: convolutions and batch norm.",
+        "toy": "A small GAN for points in a plane or on a line.",
+    },
 )
 
 
@@ -52,12 +57,12 @@ def sample(
 
     Args:
         run: the run's folder.
-        n: how many; if not given, 64, or 8 of each class of a conditional run.
+        n: how many; if not given, 64, or 8 of each class of a conditional run, or 2,500 points.
         seed: of the latents.
         statistics: batch norm's: running, gathered while training; standing, gathered now; batch, of the images made together.
         label: the class of all of them, of a conditional run; if not given, each class in turn.
         out: a .png for a grid, with a new row for each class, or a .npz with `images`, float32 (n, channels, size, size) in
-            [-1, 1], and `labels` of a conditional run.
+            [-1, 1], and `labels` of a conditional run, or `points`, float32 (n, 2) or (n, 1).
         force: overwrite `out`.
     """
     if out.suffix not in (".png", ".npz"):
@@ -68,12 +73,13 @@ def sample(
     n = loaded.config.shown if n is None else n
     images, labels = loaded.sample(n, seed, statistics, label), loaded.config.labels(n, label)
     if out.suffix == ".png":
-        content = pictures.grid(images, labels=labels)
+        content = pictures.samples(images, labels, loaded.config.data)
     else:
         import numpy as np
 
         file = BytesIO()
-        np.savez_compressed(file, images=images, **({} if labels is None else {"labels": labels}))
+        arrays = {"points" if images.ndim == 2 else "images": images} | ({} if labels is None else {"labels": labels})
+        np.savez_compressed(file, **arrays)
         content = file.getvalue()
     files.write(out, content)
     print(f"{n} samples of {run} are in {out}")
@@ -81,13 +87,19 @@ def sample(
 
 @app.command(name="eval")
 def evaluate(
-    run: tyro.conf.Positional[Path], n: int = 10_000, seed: int = 0, min_share: float = 0.0, classifier: bool = False
+    run: tyro.conf.Positional[Path],
+    n: int | None = None,
+    seed: int = 0,
+    min_share: float = 0.0,
+    classifier: bool = False,
 ) -> None:
-    """Say how good a run's digits are, by the judge, beside real digits; evaluation.json in its folder keeps the figures.
+    """Say how good a run's samples are, digits by the judge beside real digits, points by their modes.
+
+    evaluation.json in its folder keeps the figures.
 
     Args:
         run: the run's folder.
-        n: how many samples to judge.
+        n: how many samples to judge; if not given, 10,000 digits or 2,500 points.
         seed: of the latents.
         min_share: fail, with exit code 1, where a class has a smaller share than this.
         classifier: of a conditional run, also train a classifier on the samples alone, and try it on real digits.
@@ -95,7 +107,10 @@ def evaluate(
     figures = evaluation.evaluate(gan.load(run), n, seed, classifier=classifier)
     print(evaluation.table(figures))
     files.write(run / "evaluation.json", json.dumps(figures, indent=2) + "\n")
-    shares = figures["class_shares"]
+    shares = figures.get("class_shares")
+    if shares is None:
+        print(f"evaluation.json is in {run}")
+        return
     rarest = shares.index(min(shares))
     if shares[rarest] < min_share:
         raise TrainingFailed(

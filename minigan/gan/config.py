@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from tyro.conf import Fixed
 from minigan import backends, data
 from minigan.backends import random
 from minigan.errors import RunError
-from minigan.gan import models
+from minigan.gan import models, points
 from minigan.gan.conditional import CONDITIONS
 from minigan.gan.losses import LOSSES, Loss
 from minigan.gan.penalties import PENALTIES
 from minigan.nn import Conv2d, Dense, Embedding, Module, SpectralNorm
 
+DECAYS = ("none", "linear", "cosine")
 NORMS = ("batch", "spectral", "none", None)
 LEAST = 4  # samples that the judge takes, for the third neighbour of each
 LATENTS = ("normal", "uniform")
@@ -36,25 +38,30 @@ class TrainConfig:
     64
     """
 
-    model: Fixed[Literal["gan", "dcgan"]]
-    """gan: fully connected; dcgan: convolutions and batch norm."""
+    model: Fixed[Literal["gan", "dcgan", "toy"]]
+    """gan: fully connected; dcgan: convolutions and batch norm; toy: points instead of images."""
     data: str = "digits"
     """digits: 5,000 embedded MNIST digits; mnist: all 60,000, downloaded once; mnist:FOLDER: from a folder; folder:PATH: your
-    own images."""
+    own images; for toy: ring, grid or line."""
     size: int | None = None
     """The images' side; 28 for digits, 64 for a folder if not given."""
     channels: int | None = None
     """1 for grey, 3 for RGB; 1 for digits, 3 for a folder if not given."""
-    width: int = 64
-    """Channels of the outermost convolution, which double at every level inwards; gan's layers have 4 and 8 times as many."""
+    width: int | None = None
+    """Channels of the outermost convolution, which double at every level inwards; 32 for digits and 64 for a folder if not
+    given. gan's layers have 4 and 8 times as many numbers, from 64; toy's as many, 128."""
     epochs: int = 14
     """Times through the data."""
+    save_every: int = 1
+    """Epochs from one picture, judgement and checkpoint to the next."""
     steps: int | None = None
     """Adversarial steps; replaces epochs."""
     batch_size: int = 64
     """Real images, and generated ones, a step."""
     lr: float = 2e-4
     """Adam's learning rate."""
+    lr_decay: Literal["none", "linear", "cosine"] = "none"
+    """How the learning rates fall to 0 until the last step."""
     lr_d: float | None = None
     """The discriminator's learning rate, where it is to be another."""
     beta1: float = 0.5
@@ -68,10 +75,12 @@ class TrainConfig:
     smoothing: float | None = None
     """The discriminator's target for real images; 1 for no smoothing. If not given, 0.9 for the losses that have one:
     non-saturating and minimax."""
-    penalty: Literal["wgan-gp", "r1", "r2", "r1+r2"] | None = None
+    penalty: Literal["wgan-gp", "r1", "r2", "r1+r2", "none"] = "none"
     """On the discriminator's gradient at each image; goes with --norm none or spectral."""
     penalty_weight: float | None = None
     """Its weight; 10 for wgan-gp and 1 for the others if not given."""
+    penalty_weight_last: float | None = None
+    """What the weight is at the last step, having fallen by the same factor in each; if not given, it stays."""
     penalty_every: int = 1
     """Take it, that many times as heavy, in one of so many of the discriminator's steps: cheaper, and much the same."""
     norm: Literal["batch", "spectral", "none"] | None = None
@@ -91,7 +100,7 @@ class TrainConfig:
     latent: Literal["normal", "uniform"] = "normal"
     """Latents from N(0, 1), or from U(-1, 1)."""
     judge: int = 1000
-    """Generated digits that the judge looks at after every epoch; 0 for none."""
+    """Generated digits or points that are judged after every epoch; 0 for none."""
     backend: str | None = None
     """numpy: the CPU; cupy: a GPU, with the extra cuda12 or cuda13; if not given, the current one, which starts as numpy."""
     threads: int | None = None
@@ -111,6 +120,7 @@ class TrainConfig:
             "threads",
             "size",
             "width",
+            "save_every",
             "d_steps",
             "penalty_every",
             "instance_noise_steps",
@@ -118,15 +128,16 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise RunError(f"{name} must be at least 1, got {value}")
-        for name in ("lr", "lr_d", "penalty_weight"):
+        for name in ("lr", "lr_d", "penalty_weight", "penalty_weight_last"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise RunError(f"{name} must be above 0, got {value}")
         for name, known in (
-            ("model", tuple(models.MODELS)),
+            ("model", (*models.MODELS, "toy")),
             ("loss", tuple(LOSSES)),
-            ("penalty", (*PENALTIES, None)),
+            ("penalty", (*PENALTIES, "none")),
             ("norm", NORMS),
+            ("lr_decay", DECAYS),
             ("condition", CONDITIONS),
             ("latent", LATENTS),
             ("backend", BACKENDS),
@@ -134,11 +145,14 @@ class TrainConfig:
             if getattr(self, name) not in known:
                 raise RunError(f"{name} must be one of {', '.join(filter(None, known))}, got {getattr(self, name)!r}")
         data.check(self.data)
+        if (self.data in data.TOYS) != (self.model == "toy"):
+            kind = "points, for toy" if self.data in data.TOYS else f"images; toy takes {', '.join(data.TOYS)}"
+            raise RunError(f"{self.model} cannot train on {self.data}, which has {kind}")
         if self.conditional and data.classes(self.data) is None:
             raise RunError(
                 f"a conditional GAN is told each image's class, and {self.data} has none; leave out --conditional"
             )
-        if self.image[0] not in (1, 3):
+        if self.channels not in (None, 1, 3):
             raise RunError(f"channels must be 1 for grey or 3 for RGB, got {self.channels}")
         if self.judge and self.judge < LEAST:
             raise RunError(f"judge must be 0 for none, or at least {LEAST}, got {self.judge}")
@@ -148,25 +162,31 @@ class TrainConfig:
                 raise RunError(f"{name} must be from 0 to below 1, got {value}")
         if not 0 <= self.instance_noise < float("inf"):
             raise RunError(f"instance_noise must be at least 0, got {self.instance_noise}")
-        if self.penalty and self.normalised == "batch":
+        if self.penalty != "none" and self.normalised == "batch":
             raise RunError(
                 f"the penalty {self.penalty} takes the discriminator's gradient at each image by itself, which batch norm makes "
-                "depend on all the others; add --norm none, or --norm spectral"
+                "depend on all the others; add --norm none, or --norm spectral, or leave the penalty out with --penalty none"
             )
         try:
             self.losses()
-            models.recipe(self.model, self.image[1], self.image[0])
+            if self.model != "toy":
+                models.recipe(self.model, *self._measures)
         except ValueError as error:
             raise RunError(str(error)) from None
         if self.seed < 0:
             raise RunError(f"seed must be at least 0, got {self.seed}")
 
     @property
-    def image(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
+    def _measures(self) -> tuple[int, int, int]:
+        """The side of an image, its channels, and the width."""
         own = self.data.startswith("folder:")
-        size = self.size or (64 if own else 28)
-        return self.channels or (3 if own else 1), size, size
+        usual = 32 if self.model == "dcgan" and not own else 64
+        return self.size or (64 if own else 28), self.channels or (3 if own else 1), self.width or usual
+
+    @property
+    def latent_size(self) -> int:
+        """How many numbers a sample is made from."""
+        return points.LATENT if self.model == "toy" else models.LATENT
 
     @property
     def folder(self) -> Path:
@@ -180,8 +200,8 @@ class TrainConfig:
 
     @property
     def shown(self) -> int:
-        """How many samples a picture has: 64, or a row of eight for each class."""
-        return 8 * (self.classes or 8)
+        """How many samples a picture has: 64, or a row of eight for each class; 2,500 points."""
+        return 2500 if self.model == "toy" else 8 * (self.classes or 8)
 
     def labels(self, n: int, label: int | None = None) -> Any:
         """The classes of n samples, (n,): all `label`, or without one each class in turn, n / classes of it; None without classes.
@@ -213,11 +233,15 @@ class TrainConfig:
 
     def players(self, rng: random.Generator | int) -> tuple[Module, Module]:
         """A generator and a discriminator, as they are before the first step."""
-        rng, (channels, size, _) = random.generator(rng), self.image
-        players = models.build(
-            self.model, rng, size, channels, self.width, critic=self.normalised != "batch",
-            classes=self.classes, condition=self.condition,
-        )  # fmt: skip
+        rng = random.generator(rng)
+        players: tuple[Module, Module]
+        if self.model == "toy":
+            players = points.build(1 if self.data == "line" else 2, rng, self.width or points.WIDTH)
+        else:
+            critic = self.normalised != "batch"
+            players = models.build(
+                self.model, rng, *self._measures, critic, classes=self.classes, condition=self.condition
+            )
         if self.normalised == "spectral":
             for parent in list(players[1].modules()):
                 for name, layer in parent.children():
@@ -261,7 +285,47 @@ class TrainConfig:
         return replace(self, **changes)
 
 
+def fraction_left(decay: str, done: float) -> float:
+    """Of a learning rate, after that fraction of all steps.
+
+    >>> from minigan.gan.config import fraction_left
+    >>> fraction_left("linear", 0.75), fraction_left("cosine", 0.5)
+    (0.25, 0.5)
+    """
+    return {"none": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[decay]
+
+
 PRESETS = {
     "gan": TrainConfig("gan", epochs=100),
-    "dcgan": TrainConfig("dcgan", epochs=18, batch_size=32, lr=5e-4),
+    "dcgan": TrainConfig(
+        "dcgan",
+        epochs=42,
+        save_every=3,
+        batch_size=32,
+        lr=2e-3,
+        beta1=0.0,
+        beta2=0.99,
+        smoothing=1.0,
+        penalty="r1",
+        penalty_every=4,
+        norm="none",
+        ema=0.998,
+    ),
+    "toy": TrainConfig(
+        "toy",
+        data="ring",
+        steps=28_000,
+        batch_size=256,
+        lr=1e-3,
+        lr_decay="cosine",
+        beta1=0.0,
+        beta2=0.99,
+        loss="relativistic",
+        penalty="r1+r2",
+        penalty_weight=0.1,
+        penalty_weight_last=1e-4,
+        penalty_every=4,
+        ema=0.999,
+        judge=2500,
+    ),
 }

@@ -51,6 +51,11 @@ CHARTS = (
         log=True,
     ),
     Chart(
+        "Modes",
+        "share of points; width over true width",
+        {"high_quality_share": "within 3 sigma of a mode", "spread_ratio": "width of a mode"},
+    ),
+    Chart(
         "Precision and recall",
         "share of images",
         {

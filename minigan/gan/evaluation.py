@@ -1,4 +1,4 @@
-"""How good a run's samples are, by the judge."""
+"""How good a run's samples are: digits by the judge, points by their modes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from minigan import metrics
+from minigan.data import toys
 from minigan.errors import RunError
 from minigan.gan.config import LEAST
 from minigan.gan.run import Run
@@ -14,9 +15,9 @@ from minigan.metrics.reference import training_images
 
 
 def evaluate(
-    run: Run, n: int = 10_000, seed: int = 0, training: Any = None, classifier: bool = False
+    run: Run, n: int | None = None, seed: int = 0, training: Any = None, classifier: bool = False
 ) -> dict[str, Any]:
-    """The judge's figures of n samples of a run that makes digits, each beside what real digits have.
+    """The judge's figures of n samples of a run that makes digits, each beside what real digits have; the modes of points.
 
     The reference is MNIST's test split where its files are at hand, else the embedded digits, as `metrics.reference` says;
     it is judged once in a process. A thousand samples cost a tenth, but few samples make the distance larger, also that
@@ -24,7 +25,7 @@ def evaluate(
 
     Args:
         run: what `load` gives.
-        n: how many samples, at least 4.
+        n: how many samples, at least 4; if not given, 10,000 digits or 2,500 points.
         seed: of the latents.
         training: the images that the run was trained on; without them they are read where they are at hand.
         classifier: train one on the samples, which takes a minute or two for 10,000.
@@ -33,7 +34,9 @@ def evaluate(
         What `Reference.compare` gives; ``n`` and ``seed``; ``judge``, its version; ``reference``, its name;
         ``memorisation``, as `metrics.memorisation` has it against the reference where that was held back, else against
         the training images themselves, and None where these are not at hand; of a conditional run ``asked_for``; and with
-        `classifier` the ``classification_score`` on the reference, as `metrics.classification_score` has it.
+        `classifier` the ``classification_score`` on the reference, as `metrics.classification_score` has it. Of points ``n``,
+        ``seed``, ``modes``, and ``modes_covered``, ``high_quality_share``, ``spread_ratio`` (None where no mode has two) and
+        ``reverse_kl`` as in `metrics`.
 
     Raises:
         RunError: too few samples, or a run that makes something else than digits, or whose generator has diverged; a
@@ -44,9 +47,13 @@ def evaluate(
     >>> figures["judge_frechet"] > figures["judge_frechet_real"]
     True
     """
+    points = run.config.model == "toy"
+    n = (2500 if points else 10_000) if n is None else n
     if n < LEAST:
         raise RunError(f"the number of samples to judge must be at least {LEAST}, got {n}")
     source = run.config.data
+    if points:
+        return {"n": n, "seed": seed} | _modes(run.sample(n, seed), source)
     if source.partition(":")[0] not in ("digits", "mnist"):
         raise RunError(f"the judge knows digits only, and this run was trained on {source}")
     labels = run.config.labels(n)
@@ -79,6 +86,21 @@ def evaluate(
     }
 
 
+def _modes(points: Any, source: str) -> dict[str, Any]:
+    """What `metrics.modes` says of points that should be like a toy's."""
+    mixture = getattr(toys, f"{source.upper()}_CENTRES"), getattr(toys, f"{source.upper()}_SIGMA")
+    if not bool((abs(points) < math.inf).all()):
+        raise RunError("the run's points are not all finite: its generator has diverged")
+    ratio = metrics.spread_ratio(points, *mixture)
+    return {
+        "modes": len(mixture[0]),
+        "modes_covered": metrics.modes_covered(points, *mixture),
+        "high_quality_share": metrics.high_quality_share(points, *mixture),
+        "spread_ratio": None if math.isnan(ratio) else ratio,
+        "reverse_kl": metrics.reverse_kl(points, *mixture),
+    }
+
+
 ROWS = {  # what is printed of the figures, with what to read in it
     "judge_frechet": "the judge's Fréchet distance, not Inception FID: low",
     "precision": "share of samples among real digits: as real",
@@ -100,6 +122,19 @@ def table(figures: dict[str, Any]) -> str:
                       samples       real
     judge_frechet ...
     """
+    if "modes" in figures:
+        ratio = figures["spread_ratio"]
+        return "\n".join(
+            [
+                f"{figures['n']:,} points from seed {figures['seed']}",
+                "",
+                f"{figures['modes_covered']:9} of {figures['modes']} modes have a point within 3 sigma",
+                f"{figures['high_quality_share']:9.1%} of the points are that near to a mode; of true ones "
+                f"{0.9973 if figures['modes'] == 1 else 0.9889:.1%}",
+                f"{'none' if ratio is None else f'{ratio:.3f}':>9} is the width of a mode over that of true points",
+                f"{figures['reverse_kl']:9.4f} nats from equal shares, KL(generated || equal)",
+            ]
+        )
     copied = figures["memorisation"]
     lines = [
         f"{figures['n']:,} samples from seed {figures['seed']}, by judge {figures['judge']}; "

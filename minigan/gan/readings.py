@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minigan import data
 from minigan.autodiff import Tensor
 from minigan.errors import TrainingFailed
 from minigan.gan.config import TrainConfig
@@ -46,7 +47,7 @@ class Readings:
         self.config, self.players, self.images = config, players, images
         self.rows: list[dict[str, Any]] = []
         self.unread: list[tuple[Any, ...]] = []
-        self.monitor = Monitor(config.losses(), config.penalty is not None)
+        self.monitor = Monitor(config.losses(), config.penalty != "none")
         self._real_spread = spread(images[:: -(-len(images) // 64)])
 
     def read(self, step: int, epoch: int) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Readings:
         row: dict[str, Any] = {}
         if self._real_spread:  # else real images are all the same
             row |= self._finite({"distance": spread(fixed) / self._real_spread}, step, epoch)
-        if self.config.judge and not self.config.data.startswith("folder:"):
+        if self.config.judge and (self.config.model == "toy" or data.classes(self.config.data)):
             figures = evaluate(Run(self.config, kept), self.config.judge, training=self.images)
             row |= {name: value for name, value in figures.items() if name not in ("n", "seed", "judge")}
         return row

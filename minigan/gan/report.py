@@ -208,6 +208,8 @@ def _scrubber(grids: Sequence[tuple[int, str]]) -> str:
 def _interpolation(run: Run) -> str:
     """Images on the way between latents: along the sphere for normal ones, straight for uniform ones."""
     xp = backends.get("numpy")
+    if run.config.model == "toy":  # points, not images
+        return ""
     z = latents(BETWEEN, run.config.latent, run.config.seed).numpy()
     way = _along_the_sphere if run.config.latent == "normal" else _straight
     steps = [i / (COLUMNS - 1) for i in range(COLUMNS)]
@@ -215,8 +217,6 @@ def _interpolation(run: Run) -> str:
     classes = run.config.classes
     labels = None if classes is None else xp.arange(len(path)) // COLUMNS % classes
     images = generate(run.generator, Tensor(path.astype("float32")), labels)
-    if images.ndim != 4:  # points, not images
-        return ""
     return _picture(
         images,
         COLUMNS,

@@ -22,9 +22,9 @@ BATCH = 250  # images that are made together
 STANDING = 64  # batches that standing statistics are gathered from
 
 
-def latents(n: int, kind: str, rng: random.Generator | int) -> Tensor:
-    """n latents (n, 100), float32: N(0, 1) if `kind` is ``normal``, U(-1, 1) if ``uniform``."""
-    shape = (n, models.LATENT)
+def latents(n: int, kind: str, rng: random.Generator | int, size: int = models.LATENT) -> Tensor:
+    """n latents (n, size), float32: N(0, 1) if `kind` is ``normal``, U(-1, 1) if ``uniform``."""
+    shape = (n, size)
     drawn = random.normal(shape, rng=rng) if kind == "normal" else random.uniform(-1, 1, shape, rng=rng)
     return Tensor(drawn, copy=False)
 
@@ -68,7 +68,7 @@ class Run:
     generator: Module
 
     def sample(self, n: int, seed: int = 0, statistics: str = "running", label: int | None = None) -> Any:
-        """n generated images, float32 (n, channels, size, size) in [-1, 1], from latents drawn with `seed`.
+        """n generated images, float32 (n, channels, size, size) in [-1, 1], or points (n, d), from latents drawn with `seed`.
 
         Args:
             n: how many.
@@ -89,7 +89,7 @@ class Run:
             raise RunError(f"the number of samples must be at least 1, got {n}")
         if statistics not in STATISTICS:
             raise RunError(f"statistics must be one of {', '.join(STATISTICS)}, got {statistics!r}")
-        z, generator, classes = latents(n, self.config.latent, seed), self.generator, self.config.classes
+        generator, classes, size = self.generator, self.config.classes, self.config.latent_size
         if statistics != "running":
             generator = deepcopy(generator)  # whose own statistics stay as they are
         if statistics == "standing":
@@ -98,9 +98,10 @@ class Run:
             for i in range(STANDING):
                 for norm in norms:
                     norm.momentum = 1 / (i + 1)  # the mean of all batches so far
-                drawn = latents(64, self.config.latent, rng)
+                drawn = latents(64, self.config.latent, rng, size)
                 told = None if classes is None else rng.integers(classes, size=64)
                 generate(generator, drawn, told, training=True)
+        z = latents(n, self.config.latent, seed, size)
         return generate(generator, z, self.config.labels(n, label), training=statistics == "batch")
 
 

@@ -16,10 +16,11 @@ from minigan.backends import random
 from minigan.errors import RunError, TrainingFailed
 from minigan.gan import checkpoint, files, interrupts, pictures, report, resume
 from minigan.gan.conditional import Given
-from minigan.gan.config import TrainConfig
+from minigan.gan.config import TrainConfig, fraction_left
 from minigan.gan.ema import EMA
 from minigan.gan.noise import InstanceNoise
 from minigan.gan.penalties import PENALTIES
+from minigan.gan.points import Standardise
 from minigan.gan.readings import EVERY, Readings
 from minigan.gan.run import Run, generate, latents, repeatable
 from minigan.gan.step import adversarial_step, discriminator_step
@@ -104,7 +105,12 @@ class Trainer:
         self.steps = config.steps or config.epochs * len(self.loader)
         with backends.backend(self.backend):
             self.generator, self.discriminator = config.players(random.generator([config.seed, 0]))
-            self.fixed = latents(config.shown, config.latent, random.generator([config.seed, 2]))
+            self.fixed = self._latents(config.shown, random.generator([config.seed, 2]))
+        self.scale = 1.0  # of instance noise
+        for layer in (*self.generator.modules(), *self.discriminator.modules()):
+            if isinstance(layer, Standardise):
+                layer.fit(self.images)
+                self.scale = layer.std.item()
         self.noise = random.generator([config.seed, 1])
         betas = config.beta1, config.beta2
         self.opt_g = Adam(self.generator.parameters(), config.lr, betas)
@@ -163,7 +169,7 @@ class Trainer:
             losses = self.step()
             self.readings.unread.append((*losses, *self._logits))
             self.done += 1
-            ended = self.loader.epoch >= epoch
+            ended = self._ended(epoch)
             if len(self.readings.unread) == EVERY or ended:
                 row = self.readings.read(self.done, epoch)
                 if ended:
@@ -178,11 +184,12 @@ class Trainer:
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One adversarial step on the next batch, after D's steps alone where it has several: the losses of D and G."""
-        over = self.config.instance_noise_steps
-        self.critic.sigma = self.config.instance_noise * (1 if over is None else max(0.0, 1 - self.done / over))
-        loss = self.loss
+        config, loss = self.config, self.loss
+        over, left = config.instance_noise_steps, fraction_left(config.lr_decay, self.done / self.steps)
+        self.critic.sigma = self.scale * config.instance_noise * (1 if over is None else max(0.0, 1 - self.done / over))
+        self.opt_g.lr, self.opt_d.lr = config.lr * left, (config.lr_d or config.lr) * left
         with repeatable(self.generator, self.discriminator):
-            *alone, last = range(self.done * self.config.d_steps, (self.done + 1) * self.config.d_steps)
+            *alone, last = range(self.done * config.d_steps, (self.done + 1) * config.d_steps)
             for turn in alone:
                 generator, critic, real, z = self._turn()
                 with no_grad():
@@ -205,10 +212,12 @@ class Trainer:
     def _penalty(self, turn: int) -> Callable[..., Tensor] | None:
         """The penalty of D's step of that number, if it has one (lazy regularisation of Karras et al. 2020)."""
         config = self.config
-        if config.penalty is None or turn % config.penalty_every:
+        if config.penalty == "none" or turn % config.penalty_every:
             return None
         penalty = PENALTIES[config.penalty]
         weight = penalty.weight if config.penalty_weight is None else config.penalty_weight
+        if config.penalty_weight_last is not None:
+            weight *= (config.penalty_weight_last / weight) ** (self.done / self.steps)
         return partial(penalty, weight=weight * config.penalty_every, rng=self.snow)
 
     def _turn(self) -> tuple[Module, Module, Tensor, Tensor]:
@@ -216,8 +225,10 @@ class Trainer:
         images, *labels = self.loader.next()
         generator, critic = (Given(player, *labels) if labels else player for player in (self.generator, self.critic))
         with backends.backend(self.backend):
-            z = latents(len(images), self.config.latent, self.noise)
-            return generator, critic, Tensor(images, copy=False), z
+            return generator, critic, Tensor(images, copy=False), self._latents(len(images), self.noise)
+
+    def _latents(self, n: int, rng: random.Generator) -> Tensor:
+        return latents(n, self.config.latent, rng, self.config.latent_size)
 
     @property
     def kept(self) -> Module:
@@ -244,7 +255,7 @@ class Trainer:
         """Write the files of an epoch, each whole, and the checkpoint last."""
         from safetensors.numpy import save
 
-        metrics, ended = self.metrics, self.loader.epoch >= epoch
+        metrics, ended = self.metrics, self._ended(epoch)
         if self.readings.monitor.active or not ended:
             self._keep_good()
         files.write(self.out / "metrics.jsonl", "".join(json.dumps(m) + "\n" for m in metrics))
@@ -259,9 +270,13 @@ class Trainer:
             report.write(self.out, Run(self.config, self.kept), self.images)
         checkpoint.save(self.out, self.done, *resume.state(self))
 
+    def _ended(self, epoch: int) -> bool:
+        """Whether that epoch is over, and one of those that are looked at: each `save_every`-th, and the last."""
+        return self.loader.epoch >= epoch and (epoch % self.config.save_every == 0 or self.done == self.steps)
+
     def save_samples(self, epoch: int) -> None:
-        """Draw the fixed latents' images, as ``samples-NNN.png`` and ``samples.png``."""
-        picture = pictures.grid(self._fixed_samples(), labels=self.config.labels(len(self.fixed)))
+        """Draw what is made of the fixed latents, as ``samples-NNN.png`` and ``samples.png``."""
+        picture = pictures.samples(self._fixed_samples(), self.config.labels(len(self.fixed)), self.config.data)
         files.write(self.out / f"samples-{epoch:03d}.png", picture)
         files.write(self.out / "samples.png", picture)
 

@@ -62,7 +62,7 @@ def test_digits_of_another_size_are_refused(folder):
     "source", ["", "mnist:", "digits:", "digits:folder", "folder", "folder:", "MNIST", "fashion", " mnist", 5, None]
 )
 def test_a_name_that_there_is_not_is_refused_with_those_there_are(source):
-    message = f"data must be one of digits, mnist, mnist:FOLDER, folder:PATH, got {source!r}$"
+    message = f"data must be one of digits, mnist, mnist:FOLDER, folder:PATH, ring, grid, line, got {source!r}$"
     for refusing in (mg.data.check, mg.data.load, lambda name: replace(PRESETS["gan"], data=name)):
         with pytest.raises(RunError, match=message):
             refusing(source)

@@ -104,7 +104,7 @@ def test_a_penalty_sees_the_labels_and_what_is_below_them(penalty):
 
 
 @pytest.mark.parametrize("condition", conditional.CONDITIONS)
-@pytest.mark.parametrize("model", PRESETS)
+@pytest.mark.parametrize("model", mg.gan.models.MODELS)
 def test_every_model_has_conditional_players(model, condition):
     g, d = mg.gan.models.build(model, 0, width=4, classes=3, condition=condition)
     labels = np.array([0, 2])

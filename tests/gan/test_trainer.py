@@ -95,7 +95,7 @@ def test_a_run_is_read_back(tmp_path, latent):
     assert (images.shape, images.dtype) == ((3, 1, 28, 28), np.float32)
     np.testing.assert_array_equal(images, run.sample(3, seed=1))
     assert np.abs(images - run.sample(3, seed=2)).max() > 0
-    for key, value in trainer.generator.state_dict().items():
+    for key, value in trainer.kept.state_dict().items():
         np.testing.assert_array_equal(value, run.generator.state_dict()[key])
     with pytest.raises(RunError, match="at least 1, got 0"):
         run.sample(0)
