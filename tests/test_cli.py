@@ -73,6 +73,18 @@ def test_a_conditional_run_gives_what_is_asked_for(tmp_path):
     assert "asked_for" in out
 
 
+def test_points_are_trained_sampled_and_judged(tmp_path):
+    assert minigan("train", "toy", *TINY, "--data", "grid", "--out", "run", cwd=tmp_path)[0] == 0
+    assert minigan("sample", "run", "--n", 3, "--out", "s.npz", cwd=tmp_path)[0] == 0
+    assert np.load(tmp_path / "s.npz")["points"].shape == (3, 2)
+    code, out, _ = minigan("eval", "run", cwd=tmp_path)
+    assert code == 0
+    assert "2,500 points from seed 0" in out
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["modes"] == 25
+    code, _, err = minigan("train", "gan", "--data", "ring", cwd=tmp_path)
+    assert (code, err) == (2, "minigan: error: gan cannot train on ring, which has points, for toy\n")
+
+
 def test_eval_prints_shares_and_fails_below_the_bar(run, tmp_path):
     code, out, _ = minigan("eval", run, "--n", 50, cwd=tmp_path)
     assert code == 0

@@ -41,7 +41,7 @@ def grid(images: Any, columns: int = 8, scale: int = 2, labels: Any = None) -> b
 
 
 def points(samples: Any, data: str) -> bytes:
-    """Points (n, 2) over as many true ones, or of points (n, 1) the histogram beside that of true ones.
+    """Points (n, 2) over 2,500 true ones, or of points (n, 1) the histogram beside that of true ones.
 
     Args:
         samples: a host array.
@@ -51,7 +51,7 @@ def points(samples: Any, data: str) -> bytes:
 
     from minigan.data import TOYS
 
-    true = TOYS[data](len(samples), rng=0)
+    true = TOYS[data](2500, rng=0)
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
     middle, reach = true.mean(axis=0), 1.25 * abs(true - true.mean(axis=0)).max()

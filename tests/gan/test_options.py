@@ -15,7 +15,7 @@ from minigan.nn import BatchNorm, SpectralNorm
 def trainer(tmp_path):
     def make(model="gan", **changes):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        return Trainer(replace(PRESETS[model], steps=4, batch_size=8, judge=0, out=folder, **changes))
+        return Trainer(replace(PRESETS[model], **{"steps": 4, "batch_size": 8, "judge": 0, "out": folder} | changes))
 
     return make
 
@@ -92,6 +92,41 @@ def test_the_width_is_that_of_both_players(trainer, model):
     for players in ((wide.generator, narrow.generator), (wide.discriminator, narrow.discriminator)):
         many, few = (sum(p.size for p in player.parameters()) for player in players)
         assert few < many / 2
+
+
+@pytest.mark.parametrize(
+    ("decay", "rates"),
+    [("none", [1, 1, 1, 1]), ("linear", [1, 0.75, 0.5, 0.25]), ("cosine", [1, 0.853553, 0.5, 0.146447])],
+)
+def test_rates_fall_until_the_last_step(trainer, decay, rates):
+    t, seen = trainer(lr=2e-3, lr_d=1e-3, lr_decay=decay), []
+    for t.done in range(4):
+        t.step()
+        seen.append((t.opt_g.lr, t.opt_d.lr))
+    assert [g for g, _ in seen] == pytest.approx([2e-3 * r for r in rates], rel=1e-5)  # six digits above
+    assert [d for _, d in seen] == pytest.approx([1e-3 * r for r in rates], rel=1e-5)
+
+
+def test_a_penalty_falls_by_the_same_factor_in_each_step(trainer, monkeypatch):
+    t, seen = trainer(penalty="r1", penalty_weight=10.0, penalty_weight_last=0.001), []
+
+    def noted(critic, real, fake, weight, rng):
+        seen.append(weight)
+        return PENALTIES["r1"](critic, real, fake, weight, rng)
+
+    monkeypatch.setattr(noted, "weight", 1.0, raising=False)
+    monkeypatch.setattr("minigan.gan.trainer.PENALTIES", {"r1": noted})
+    for t.done in range(4):
+        t.step()
+    assert seen == pytest.approx([10, 1, 0.1, 0.01])
+
+
+def test_a_run_is_looked_at_every_few_epochs_and_at_its_end(trainer):
+    t = trainer(steps=None, epochs=5, save_every=2, batch_size=1250)
+    t.run()
+    assert sorted(p.name for p in t.out.glob("samples-*")) == [f"samples-00{i}.png" for i in (0, 2, 4, 5)]
+    assert [row["step"] for row in t.metrics if "distance" in row] == [8, 16, 20]
+    assert [int(p.stem) for p in sorted((t.out / "checkpoints").glob("*.safetensors"))] == [16, 20]
 
 
 @pytest.mark.parametrize(
