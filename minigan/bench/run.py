@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,24 +48,82 @@ def scale(out: Path | None, options: Options, as_json: bool, axes: scaling.Axes 
         RunError: `out` lies in no folder.
         BackendError: a backend or a number of threads that this machine does not have.
     """
-    if out is not None and not out.parent.is_dir():
-        raise RunError(f"there is no folder {out.parent} for --out {out}; make it first")
+    _check_out(out)
     facts, notes = _begin(options, as_json or out is None)
     points = []
     for point in scaling.measure(axes, scaling.options(options)):
         points.append(point)
         _progress(f"{point['axis']} {point['value']} is measured")
     text = scaling.markdown(points, report.heading(facts, options.count))
-    if as_json:
-        text = (
-            json.dumps({"machine": facts, "threads": options.count, "notes": notes, "scaling": points}, indent=2) + "\n"
-        )
+    whole = {"machine": facts, "threads": options.count, "notes": notes, "scaling": points}
+    _end(out, text, whole if as_json else None)
+    return not any(point["errors"] for point in points)
+
+
+def modes(out: Path | None, options: Options, seeds: int, as_json: bool, **changes: Any) -> bool:
+    """Train toys from several seeds, and print the table, or write it to `out` with a picture beside it; True.
+
+    Raises:
+        RunError: `out` lies in no folder, or fewer than one seed.
+    """
+    from minigan.bench import modes
+
+    facts = _asked(out, options, seeds, as_json)
+    rows = []
+    for row in modes.measure(seeds, options.threads or 1, **changes):
+        rows.append(row)
+        _progress(f"{row['data']}, seed {row['seed']}: {row['high_quality_share']:.1%} within 3 sigma;")
+    if out is not None:
+        files.write(out.with_suffix(".png"), modes.picture(rows))
+    text = modes.markdown(
+        rows, report.heading(facts, options.threads or 1), out.with_suffix(".png").name if out else ""
+    )
+    bare = [{k: v for k, v in row.items() if k != "points"} for row in rows]
+    _end(out, text, {"machine": facts, "modes": bare} if as_json else None)
+    return True
+
+
+def quality(out: Path | None, options: Options, seeds: int, as_json: bool, train: Sequence[str] = ()) -> bool:
+    """Train digits from several seeds beside PyTorch, and print the table, or write it to `out`; True.
+
+    Raises:
+        RunError: `out` lies in no folder, or fewer than one seed.
+    """
+    from minigan.bench import quality
+
+    facts = _asked(out, options, seeds, as_json)
+    rows = []
+    for row in quality.measure(seeds, options, train):
+        rows.append(row)
+        _progress(f"{row['side']}, seed {row['seed']}: distance {row['judge_frechet']:.2f};")
+    text = quality.markdown(rows, report.heading(facts, options.count))
+    _end(out, text, {"machine": facts, "threads": options.count, "quality": rows} if as_json else None)
+    return True
+
+
+def _asked(out: Path | None, options: Options, seeds: int, as_json: bool) -> dict[str, Any]:
+    """Refuse what cannot be written or trained; the machine."""
+    if seeds < 1:
+        raise RunError(f"--seeds must be at least 1, got {seeds}")
+    _check_out(out)
+    facts, _ = _begin(options, as_json or out is None)
+    return facts
+
+
+def _check_out(out: Path | None) -> None:
+    if out is not None and not out.parent.is_dir():
+        raise RunError(f"there is no folder {out.parent} for --out {out}; make it first")
+
+
+def _end(out: Path | None, text: str, document: dict[str, Any] | None) -> None:
+    """Print a table, or the JSON document instead, or write it to `out`."""
+    if document is not None:
+        text = json.dumps(document, indent=2) + "\n"
     if out is None:
         print(text, end="")
     else:
         files.write(out, text)
         print(f"the tables are in {out}")
-    return not any(point["errors"] for point in points)
 
 
 def _begin(options: Options, quiet: bool) -> tuple[dict[str, Any], list[str]]:

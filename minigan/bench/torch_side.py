@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from typing import Any
 
@@ -22,25 +23,25 @@ class Side:
         if job["step"] == "chain":
             self.x = torch.full((4, 4), 0.5, requires_grad=True, device=self.device)
             return
-        self.adam, layout = job["variant"]
+        self.adam, self.layout = job["variant"]
         stored = np.load(job["numbers"])
-        self.g, self.d = (self.player(side, stored, layout) for side in "gd")
+        self.g, self.d = (self.player(side, stored) for side in "gd")
         self.real, self.z, self.epsilon = (self.tensor(stored[name]) for name in ("real", "z", "epsilon"))
-        if layout == "channels_last":
+        if self.layout == "channels_last":
             self.real = self.real.to(memory_format=torch.channels_last)
         self.optimizers: dict[str, Any] = {}
 
     def tensor(self, array: Any) -> Any:
         return self.torch.from_numpy(array).to(self.device)
 
-    def player(self, side: str, stored: Any, layout: str) -> Any:
+    def player(self, side: str, stored: Any) -> Any:
         """G or D, from its layers and its weights."""
         nn = self.torch.nn
         module = nn.Sequential(*(getattr(nn, name)(**settings) for name, settings in self.job["layers"][side]))
         weights = {k[2:]: self.torch.from_numpy(stored[k]) for k in stored.files if k.startswith(f"{side}.")}
         module.load_state_dict(weights)
         module.to(self.device)
-        return module.to(memory_format=self.torch.channels_last) if layout == "channels_last" else module
+        return module.to(memory_format=self.torch.channels_last) if self.layout == "channels_last" else module
 
     def optimizer(self, side: str) -> Any:
         """The optimiser of G or D, made when its player first learns."""
@@ -79,6 +80,30 @@ class Side:
         self.d.requires_grad_(True)
         self.optimizer("g").step()
         return loss_d, loss_g
+
+    def train(self, asked: dict[str, Any]) -> int:
+        """Adversarial steps on the images in `asked["images"]` for `asked["seconds"]`, then 10,000 samples in `asked["out"]`.
+
+        Returns:
+            The number of steps.
+        """
+        torch, images = self.torch, self.tensor(np.load(asked["images"]))
+        torch.manual_seed(asked["seed"])
+        batch, steps, end = len(self.real), 0, time.perf_counter() + asked["seconds"]
+        while time.perf_counter() < end:
+            if steps % (len(images) // batch) == 0:
+                order = torch.randperm(len(images))
+            chosen = order[(steps % (len(images) // batch)) * batch :][:batch]
+            self.real, self.z = images[chosen], torch.randn(batch, self.z.shape[1], device=self.device)
+            if self.layout == "channels_last":
+                self.real = self.real.to(memory_format=torch.channels_last)
+            self.step()
+            steps += 1
+        self.g.eval()
+        with torch.no_grad():
+            parts = [self.g(torch.randn(250, self.z.shape[1], device=self.device)).cpu().numpy() for _ in range(40)]
+        np.save(asked["out"], np.concatenate(parts))
+        return steps
 
     def critic(self) -> Any:
         """One step of the critic, with the penalty of Gulrajani et al. (2017)."""

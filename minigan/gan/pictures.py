@@ -49,11 +49,19 @@ def points(samples: Any, data: str) -> bytes:
     """
     from matplotlib.figure import Figure
 
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    scatter(axes, samples, data)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, markerscale=2)
+    return png(figure, dpi=144)
+
+
+def scatter(axes: Any, samples: Any, data: str, size: float = 1.5) -> None:
+    """What `points` shows, on Matplotlib's axes; `size` in points of print."""
     from minigan.data import TOYS
 
     true = TOYS[data](2500, rng=0)
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.add_subplot()
     middle, reach = true.mean(axis=0), 1.25 * abs(true - true.mean(axis=0)).max()
     if samples.shape[1] == 1:
         bins = [middle[0] + reach * (i / 40 - 1) for i in range(81)]
@@ -63,13 +71,10 @@ def points(samples: Any, data: str) -> bytes:
         )
         axes.set(ylabel="density")
     else:
-        axes.plot(*true.T, ".", markersize=5, color=TRUE, alpha=0.5, label="data")
-        axes.plot(*samples.T, ".", markersize=1.5, color=FAKE, label="generated")
+        axes.plot(*true.T, ".", markersize=3 * size, color=TRUE, alpha=0.5, label="data")
+        axes.plot(*samples.T, ".", markersize=size, color=FAKE, label="generated")
         axes.set(aspect="equal", ylim=(middle[1] - reach, middle[1] + reach))
     axes.set_xlim(middle[0] - reach, middle[0] + reach)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, markerscale=2)
-    return _png(figure, dpi=144)
 
 
 def samples(made: Any, labels: Any, data: str) -> bytes:
@@ -91,10 +96,11 @@ def losses(metrics: Sequence[dict[str, float]]) -> bytes:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    return _png(figure, dpi=120)
+    return png(figure, dpi=120)
 
 
-def _png(figure: Any, dpi: int) -> bytes:
+def png(figure: Any, dpi: int) -> bytes:
+    """A figure of Matplotlib's as the bytes of a file."""
     file = BytesIO()
     figure.savefig(file, format="png", dpi=dpi, metadata={"Software": "minigan"})
     return file.getvalue()
