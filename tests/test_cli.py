@@ -138,7 +138,7 @@ def test_mnist_from_a_folder_trains_a_run_that_other_commands_read(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("cifar", "data must be one of digits, mnist, mnist:FOLDER, folder:PATH, got 'cifar'"),
+        ("cifar", "data must be one of digits, mnist, mnist:FOLDER, folder:PATH, ring, grid, line, got 'cifar'"),
         ("mnist:nowhere", "there is no folder nowhere; give the one that holds MNIST's files"),
         ("mnist:.", ". has no train-images-idx3-ubyte and no train-labels-idx1-ubyte, with .gz or without"),
     ],

@@ -145,8 +145,12 @@ class TrainConfig:
             if getattr(self, name) not in known:
                 raise RunError(f"{name} must be one of {', '.join(filter(None, known))}, got {getattr(self, name)!r}")
         data.check(self.data)
-        if (self.data in data.TOYS) != (self.model == "toy"):
-            kind = "points, for toy" if self.data in data.TOYS else f"images; toy takes {', '.join(data.TOYS)}"
+        if (self.data in data.sources.TOYS) != (self.model == "toy"):
+            kind = (
+                "points, for toy"
+                if self.data in data.sources.TOYS
+                else f"images; toy takes {', '.join(data.sources.TOYS)}"
+            )
             raise RunError(f"{self.model} cannot train on {self.data}, which has {kind}")
         if self.conditional and data.classes(self.data) is None:
             raise RunError(
@@ -200,7 +204,7 @@ class TrainConfig:
 
     @property
     def shown(self) -> int:
-        """How many samples a picture has: 64, or a row of eight for each class; 2,500 points."""
+        """The number of samples in a picture, 64, or a row of eight for each class; 2,500 points."""
         return 2500 if self.model == "toy" else 8 * (self.classes or 8)
 
     def labels(self, n: int, label: int | None = None) -> Any:
@@ -303,6 +307,7 @@ PRESETS = {
         save_every=3,
         batch_size=32,
         lr=2e-3,
+        lr_decay="linear",
         beta1=0.0,
         beta2=0.99,
         smoothing=1.0,
@@ -314,16 +319,16 @@ PRESETS = {
     "toy": TrainConfig(
         "toy",
         data="ring",
-        steps=28_000,
+        steps=18_000,
         batch_size=256,
         lr=1e-3,
-        lr_decay="cosine",
+        lr_decay="linear",
         beta1=0.0,
         beta2=0.99,
         loss="relativistic",
         penalty="r1+r2",
-        penalty_weight=0.1,
-        penalty_weight_last=1e-4,
+        penalty_weight=0.5,
+        penalty_weight_last=1e-8,
         penalty_every=4,
         ema=0.999,
         judge=2500,

@@ -59,7 +59,7 @@ def points(samples: Any, data: str) -> bytes:
 
 def scatter(axes: Any, samples: Any, data: str, size: float = 1.5) -> None:
     """What `points` shows, on Matplotlib's axes; `size` in points of print."""
-    from minigan.data import TOYS
+    from minigan.data.sources import TOYS
 
     true = TOYS[data](2500, rng=0)
     middle, reach = true.mean(axis=0), 1.25 * abs(true - true.mean(axis=0)).max()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from minigan import backends, ops
 from minigan.autodiff import Tensor
 from minigan.backends import random
-from minigan.nn import Dense, LeakyReLU, Module, Sequential
+from minigan.nn import Dense, LeakyReLU, Module, Sequential, Tanh
 from minigan.nn.module import Buffer
 
 Rng = random.Generator | int | None
@@ -21,23 +22,26 @@ def build(dims: int, rng: Rng = None, width: int = WIDTH) -> tuple[Sequential, S
     Args:
         dims: coordinates of a point.
         rng: a generator or a seed; minigan's own generator without one.
-        width: numbers of each inner layer.
+        width: numbers of each inner layer of G; D's have half as many again.
 
     >>> G, D = mg.gan.points.build(2, rng=0)
     >>> D(G(mg.tensor(np.zeros((5, 2), "float32")))).shape
     (5, 1)
     """
     rng = random.generator(rng)
-    generator = Sequential(Scale(4.0), *_dense(LATENT, width, dims, rng), Standardise(dims, back=True))
-    waves = Fourier(dims, WAVES, rng=rng)
-    return generator, Sequential(Standardise(dims), waves, *_dense(dims + 2 * WAVES, width, 1, rng))
+    made = _dense(
+        LATENT, width, dims, Tanh, rng
+    )  # its steps become the modes, and what is between them has to be narrow
+    waves, seen = Fourier(dims, WAVES, rng=rng), dims + 2 * WAVES
+    judged = _dense(seen, width * 3 // 2, 1, partial(LeakyReLU, 0.2), rng)
+    return Sequential(Scale(2.0), *made, Standardise(dims, back=True)), Sequential(Standardise(dims), waves, *judged)
 
 
-def _dense(inputs: int, width: int, outputs: int, rng: Rng) -> Iterator[Module]:
+def _dense(inputs: int, width: int, outputs: int, activation: Callable[[], Module], rng: Rng) -> list[Module]:
+    layers: list[Module] = []
     for count in (inputs, width, width):
-        yield Dense(count, width, rng=rng)
-        yield LeakyReLU(0.2)
-    yield Dense(width, outputs, rng=rng)
+        layers += [Dense(count, width, rng=rng), activation()]
+    return [*layers, Dense(width, outputs, rng=rng)]
 
 
 class Scale(Module):

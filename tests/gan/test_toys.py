@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 import minigan as mg
-from minigan.data import TOYS
+from minigan.data.sources import TOYS
 from minigan.errors import RunError
 from minigan.gan import PRESETS, Run, Trainer, pictures, points
 from minigan.gan.evaluation import evaluate, table
