@@ -10,7 +10,7 @@ export MPLBACKEND := Agg
 demo: $(ROOT).venv/installed
 	rm -rf $(ROOT)runs/demo
 	$(BIN)minigan train dcgan --out $(ROOT)runs/demo
-	$(BIN)minigan eval $(ROOT)runs/demo --min-share 0.03
+	$(BIN)minigan eval $(ROOT)runs/demo --min-share 0.05
 
 test: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)python -m pytest -n 2 --dist loadfile

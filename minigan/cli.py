@@ -268,6 +268,9 @@ def main() -> None:
         failed = isinstance(error, TrainingFailed)
         print(f"minigan: error: {error}", file=sys.stderr)
         sys.exit(1 if failed else 2)
+    except MemoryError as error:
+        print(f"minigan: error: not enough memory: {error}; try a smaller width, size or batch", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("minigan: stopped", file=sys.stderr)
         sys.exit(130)

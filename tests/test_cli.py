@@ -73,6 +73,16 @@ def test_a_conditional_run_gives_what_is_asked_for(tmp_path):
     assert "asked_for" in out
 
 
+def test_what_does_not_fit_into_memory_is_one_line(run, tmp_path):
+    config = json.loads((run / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"width": 10**9}))
+    (tmp_path / "generator.safetensors").write_bytes((run / "generator.safetensors").read_bytes())
+    code, _, err = minigan("sample", tmp_path, "--out", tmp_path / "s.png", cwd=tmp_path)
+    assert code == 1
+    assert err.startswith("minigan: error: not enough memory: Unable to allocate")
+    assert err.count("\n") == 1
+
+
 def test_points_are_trained_sampled_and_judged(tmp_path):
     assert minigan("train", "toy", *TINY, "--data", "grid", "--out", "run", cwd=tmp_path)[0] == 0
     assert minigan("sample", "run", "--n", 3, "--out", "s.npz", cwd=tmp_path)[0] == 0

@@ -319,9 +319,10 @@ PRESETS = {
     "toy": TrainConfig(
         "toy",
         data="ring",
-        steps=18_000,
+        steps=24_000,
         batch_size=256,
         lr=1e-3,
+        lr_d=2e-3,
         lr_decay="linear",
         beta1=0.0,
         beta2=0.99,

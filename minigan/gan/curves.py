@@ -51,6 +51,12 @@ CHARTS = (
         log=True,
     ),
     Chart(
+        "What was asked for",
+        "share of images, by the judge",
+        {"asked_for": "samples", "asked_for_real": "real digits"},
+        dashed=("asked_for_real",),
+    ),
+    Chart(
         "Modes",
         "share of points; width over true width",
         {"high_quality_share": "within 3 sigma of a mode", "spread_ratio": "width of a mode"},
