@@ -319,10 +319,11 @@ PRESETS = {
     "toy": TrainConfig(
         "toy",
         data="ring",
-        steps=24_000,
+        steps=13_000,
         batch_size=256,
         lr=1e-3,
         lr_d=2e-3,
+        d_steps=2,
         lr_decay="linear",
         beta1=0.0,
         beta2=0.99,

@@ -11,6 +11,7 @@ from typing import Any
 
 WIDTH, HEIGHT = 400, 230  # as wide as a phone, where a unit is about a pixel
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 24, 36
+DIGIT = 6.5  # a digit's width
 MOST = 200  # places on the x axis that a curve is drawn at
 DOTS = 30  # a curve of no more points has each of them marked
 LARGEST, SMALLEST = 1e100, 1e-100  # no arithmetic on what lies between overflows
@@ -202,5 +203,6 @@ def _grid(x_axis: _Axis, y_axis: _Axis) -> str:
         x = x_axis(value)
         lines.append(f'<path class="frame" d="M{x:.1f} {bottom}v4"/>')
         label = f"{value:,.0f}" if abs(value) < 1e7 and value == round(value) else f"{value:.3g}"
-        lines.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{label}</text>')
+        middle = min(x, WIDTH - DIGIT * len(label) / 2)
+        lines.append(f'<text x="{middle:.1f}" y="{bottom + 16}" text-anchor="middle">{label}</text>')
     return "".join(lines)

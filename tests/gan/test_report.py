@@ -106,6 +106,15 @@ def run_folder(path, settings=None, lines=(), epochs=()):
     return path
 
 
+@given(st.integers(1, 10**6))
+def test_no_number_below_a_curve_is_cut_off(last):
+    drawn = curves.figure(curves.CHARTS[0], [{"step": step, "loss_d": 1.0} for step in (0, last)])
+    labels = re.findall(r'<text x="([^"]+)" y="[^"]+" text-anchor="middle">([^<]+)<', drawn)
+    assert labels
+    # places are rounded to tenths
+    assert all(float(x) + curves.DIGIT * len(label) / 2 <= curves.WIDTH + 0.05 + 1e-9 for x, label in labels)
+
+
 @given(settings=st.dictionaries(texts, values, max_size=4), lines=rows)
 def test_whatever_the_files_say_the_page_shows_it_and_nothing_of_it_runs(tmp_path_factory, settings, lines):
     settings = {"model": HARM[0], **settings}
