@@ -319,7 +319,7 @@ PRESETS = {
     "toy": TrainConfig(
         "toy",
         data="ring",
-        steps=13_000,
+        steps=16_000,
         batch_size=256,
         lr=1e-3,
         lr_d=2e-3,
@@ -330,7 +330,7 @@ PRESETS = {
         loss="relativistic",
         penalty="r1+r2",
         penalty_weight=0.5,
-        penalty_weight_last=1e-8,
+        penalty_weight_last=1e-6,
         penalty_every=4,
         ema=0.999,
         judge=2500,
