@@ -1,6 +1,7 @@
 """How much hypothesis tries, `dev` by default or the profile in HYPOTHESIS_PROFILE; and what only the host's arrays can show."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -12,6 +13,8 @@ from minigan import backends
 def pytest_configure(config):
     config.addinivalue_line("markers", "host: about arrays in the host's memory; other backends skip it")
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for what it starts in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_call(item):

@@ -29,9 +29,7 @@ def build(dims: int, rng: Rng = None, width: int = WIDTH) -> tuple[Sequential, S
     (5, 1)
     """
     rng = random.generator(rng)
-    made = _dense(
-        LATENT, width, dims, Tanh, rng
-    )  # its steps become the modes, and what is between them has to be narrow
+    made = _dense(LATENT, width, dims, Tanh, rng)  # whose flat steps become modes, with narrow ways between them
     waves, seen = Fourier(dims, WAVES, rng=rng), dims + 2 * WAVES
     judged = _dense(seen, width * 3 // 2, 1, partial(LeakyReLU, 0.2), rng)
     return Sequential(Scale(2.0), *made, Standardise(dims, back=True)), Sequential(Standardise(dims), waves, *judged)

@@ -41,7 +41,8 @@ def little_data(monkeypatch):
 
 
 def settings(out, model="gan", **changes):
-    return replace(PRESETS[model], **{"steps": 20, "batch_size": 8, "judge": 0, "out": Path(out), **changes})
+    given = {"steps": 20, "batch_size": 8, "judge": 0, "save_every": 1, "out": Path(out), **changes}
+    return replace(PRESETS[model], **given)
 
 
 def results(folder):
@@ -67,28 +68,21 @@ OPTIONS = {
         "ema": 0.9,
         "conditional": True,
         "beta1": 0.0,
+        "lr_decay": "linear",
+        "penalty_weight_last": 1e-4,
+        "penalty_every": 3,
+        "width": 16,
+        "save_every": 2,
     },
     "judge": {"judge": 50},
     "conditional": {"conditional": True, "condition": "concatenation"},
+    "falling": {"lr_decay": "cosine", "penalty": "r1", "penalty_weight_last": 1e-3, "penalty_every": 3},
     "wgan-gp": {"loss": "wasserstein", "penalty": "wgan-gp", "penalty_weight": 5.0, "d_steps": 3},
 }
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_twenty_steps_are_ten_and_ten_resumed(tmp_path, options):
-    Trainer(settings(tmp_path / "whole", **options)).run()
-    Trainer(settings(tmp_path / "parts", **options | {"steps": 10})).run()
-    trainer = Trainer.resume(tmp_path / "parts", steps=20)
-    assert trainer.done == 10
-    trainer.run()
-    assert results(tmp_path / "parts") == results(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("last", [1, 7, 10, 13])
-def test_ctrl_c_lets_the_step_end_and_loses_nothing(tmp_path, last):
-    """Within an epoch and at its end, between two readings of the losses and at one."""
-    Trainer(settings(tmp_path / "whole")).run()
-    trainer = Trainer(settings(tmp_path / "parts"))
+def stop(trainer, last):
+    """Ctrl-C in the middle of a step."""
     plain = trainer.step
 
     def interrupted():
@@ -99,9 +93,32 @@ def test_ctrl_c_lets_the_step_end_and_loses_nothing(tmp_path, last):
     trainer.step = interrupted
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    resumed = Trainer.resume(tmp_path / "parts")
-    assert resumed.done == trainer.done == last
-    resumed.run()
+    assert trainer.done == last
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_twenty_steps_are_ten_and_ten_resumed(tmp_path, options):
+    Trainer(settings(tmp_path / "whole", **options)).run()
+    stop(Trainer(settings(tmp_path / "parts", **options)), 10)
+    Trainer.resume(tmp_path / "parts").run()
+    assert results(tmp_path / "parts") == results(tmp_path / "whole")
+
+
+def test_a_run_that_was_at_its_end_has_more_steps_if_they_are_given(tmp_path):
+    Trainer(settings(tmp_path / "whole")).run()
+    Trainer(settings(tmp_path / "parts", steps=10)).run()
+    trainer = Trainer.resume(tmp_path / "parts", steps=20)
+    assert trainer.done == 10
+    trainer.run()
+    assert results(tmp_path / "parts") == results(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("last", [1, 7, 10, 13])
+def test_ctrl_c_lets_the_step_end_and_loses_nothing(tmp_path, last):
+    """Within an epoch and at its end, between two readings of the losses and at one."""
+    Trainer(settings(tmp_path / "whole")).run()
+    stop(Trainer(settings(tmp_path / "parts")), last)
+    Trainer.resume(tmp_path / "parts").run()
     assert results(tmp_path / "parts") == results(tmp_path / "whole")
 
 
