@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minigan.backends.pool import usable
+from minigan.bench import report
 from minigan.gan import PRESETS, TrainConfig, Trainer, load, pictures
 from minigan.gan.evaluation import evaluate
 
@@ -71,7 +72,7 @@ def markdown(rows: Sequence[dict[str, Any]], heading: str, picture: str) -> str:
             f"{row['high_quality_share']:.1%}",
         ]
         cells += [ratio, f"{row['reverse_kl']:.4f}", f"{row['seconds']:.0f}"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(report.row(cells))
     return "\n".join(lines) + "\n"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigan import data, metrics
+from minigan.bench import report
 from minigan.bench.compare import PYTORCH, VARIANTS, Bench, Options, torch_version
 from minigan.bench.crew import environment
 from minigan.bench.networks import NETWORKS
@@ -99,7 +100,7 @@ def markdown(rows: Sequence[dict[str, Any]], heading: str) -> str:
         copied = row["memorisation"]
         cells = [row["side"], row["seed"], f"{row['seconds']:.0f}", row["steps"], f"{row['judge_frechet']:.2f}"]
         cells += [f"{row['precision']:.2f}", f"{row['recall']:.2f}", f"{copied:.2f}", f"{row['rarest']:.1%}"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(report.row(cells))
     distances = {side: [r["judge_frechet"] for r in rows if r["side"] == side] for side in {r["side"] for r in rows}}
     lines += ["", f"Real digits beside real digits have {rows[0]['judge_frechet_real']:.2f}."]
     for side, column in sorted(distances.items()):

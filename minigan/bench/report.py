@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ def heading(facts: dict[str, Any], threads: int) -> str:
         for name, key in (("NumPy", "numpy"), ("BLAS", "blas"), ("Numba", "numba"), (PYTORCH, "torch"))
     )
     return f"{facts['cpu']}, {facts['cores']} cores; {threads} threads a side\nPython {facts['python']}, {versions}"
+
+
+def row(cells: Iterable[Any]) -> str:
+    """A row of a table in Markdown."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def block(result: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from minigan.bench.compare import PYTORCH, VARIANTS, Bench, Options, torch_version
 from minigan.bench.networks import Network
+from minigan.bench.report import row
 
 STEPS = 3  # while memory is watched
 DCGAN28 = Network("dcgan28", model="dcgan28")
@@ -65,20 +66,16 @@ def markdown(points: Sequence[dict[str, Any]], heading: str) -> str:
         ours = [label for label in labels if label != PYTORCH] if PYTORCH in labels else []
         head = [axis, *(f"{label}, ms" for label in labels), *(f"{label} / {PYTORCH}" for label in ours)]
         head += [f"{label}, MB" for label in labels]
-        lines += ["", f"## {TITLES[axis]}", "", _row(head), _row(["---:"] * len(head))]
+        lines += ["", f"## {TITLES[axis]}", "", row(head), row(["---:"] * len(head))]
         for p in rows:
             times = {label: side["time"] for label, side in p["sides"].items()}
             cells = [str(p["value"]), *(_figure(times.get(label), 1) for label in labels)]
             peer = times.get(PYTORCH)
             cells += [_figure(times[label] / peer if peer and label in times else None, 2) for label in ours]
             cells += [_figure(p["sides"].get(label, {}).get("memory_mb"), 0) for label in labels]
-            lines.append(_row(cells))
+            lines.append(row(cells))
     errors = [f"- {p['axis']} {p['value']}: {message}" for p in points for message in p["errors"]]
     return "\n".join([*lines, *(["", "What went wrong:", "", *errors] if errors else [])]) + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -1,7 +1,6 @@
 """The toy GAN: its layers, its runs on points, and what is said of them."""
 
 import json
-import signal
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
+from stop_support import stop
 
 import minigan as mg
 from minigan.data.sources import TOYS
@@ -87,17 +87,7 @@ def test_a_run_on_points_leaves_what_other_runs_leave(tmp_path, data):
 def test_rates_and_weights_that_fall_go_on_where_a_stop_found_them(tmp_path, last):
     same = {"steps": 15, "lr_decay": "linear", "penalty_weight_last": 1e-3, "instance_noise": 0.1}
     Trainer(settings(tmp_path / "whole", **same)).run()
-    trainer = Trainer(settings(tmp_path / "parts", **same))
-    plain = trainer.step
-
-    def interrupted():
-        if trainer.done + 1 == last:
-            signal.raise_signal(signal.SIGINT)
-        return plain()
-
-    trainer.step = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        trainer.run()
+    stop(Trainer(settings(tmp_path / "parts", **same)), last)
     Trainer.resume(tmp_path / "parts").run()
     for name in ("generator.safetensors", "metrics.jsonl", "samples.png"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from stop_support import stop
 
 import minigan as mg
 from minigan.errors import RunError
@@ -79,21 +80,6 @@ OPTIONS = {
     "falling": {"lr_decay": "cosine", "penalty": "r1", "penalty_weight_last": 1e-3, "penalty_every": 3},
     "wgan-gp": {"loss": "wasserstein", "penalty": "wgan-gp", "penalty_weight": 5.0, "d_steps": 3},
 }
-
-
-def stop(trainer, last):
-    """Ctrl-C in the middle of a step."""
-    plain = trainer.step
-
-    def interrupted():
-        if trainer.done + 1 == last:
-            signal.raise_signal(signal.SIGINT)
-        return plain()
-
-    trainer.step = interrupted
-    with pytest.raises(KeyboardInterrupt):
-        trainer.run()
-    assert trainer.done == last
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
