@@ -10,15 +10,15 @@ from minigan.backends import Array, backend, set_backend
 from minigan.backends.random import seed
 
 if TYPE_CHECKING:
-    from minigan import data, gan, metrics, testing
+    from minigan import data, gan, metrics, study, testing
 
 __all__ = [
     "Array", "Tensor", "__version__", "backend", "data", "errors", "gan", "grad", "hvp", "jvp", "metrics", "nn", "no_grad",
-    "op", "ops", "optim", "seed", "set_backend", "tensor", "testing", "vjp", "why",
+    "op", "ops", "optim", "seed", "set_backend", "study", "tensor", "testing", "vjp", "why",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("data", "gan", "metrics", "testing"):  # loaded when first used
+    if name in ("data", "gan", "metrics", "study", "testing"):  # loaded when first used
         return import_module(f"minigan.{name}")
     raise AttributeError(f"module 'minigan' has no attribute {name!r}")

@@ -304,6 +304,8 @@ USES = {
     "data.Loader": (lambda: len(mg.data.Loader(np.arange(5), batch_size=2)), 2),
     "metrics.Judge": (lambda: mg.metrics.Judge(*mg.metrics.judge_network(0)).features(black(2)).shape, (2, 64)),
     "metrics.Judge.features": (lambda: mg.metrics.judge().features(black(2)).shape, (2, 64)),
+    "study.record": (lambda: [row.op for row in mg.study.record((leaf() * 2.0).exp()).rows], ["exp", "mul"]),
+    "study.Size": (lambda: mg.study.Size.of(np.array([3.0, -4.0])).norm, 5.0),
     "metrics.Judge.classify": (lambda: mg.metrics.judge().classify(np.ones((2, 64))).shape, (2, 10)),
     "metrics.Judge.probabilities": (lambda: mg.metrics.judge().probabilities(black(2)).shape, (2, 10)),
     "metrics.judge": (lambda: mg.metrics.judge().facts["version"], "1"),

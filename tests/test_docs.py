@@ -13,7 +13,7 @@ import pytest
 import minigan as mg
 
 DOCS = Path(__file__).parent.parent / "docs"
-PACKAGES = ("ops", "nn", "optim", "gan", "data", "metrics", "testing")
+PACKAGES = ("ops", "nn", "optim", "gan", "data", "metrics", "study", "testing")
 
 
 def documented():

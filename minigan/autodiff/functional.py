@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 from minigan import backends
-from minigan.autodiff.graph import reachable, total, walk
+from minigan.autodiff.graph import Watch, reachable, total, walk
 from minigan.autodiff.registry import OPS
 from minigan.autodiff.tensor import Tensor, wrap
 from minigan.autodiff.trace import Cause, mode, place, recording
@@ -15,12 +15,24 @@ from minigan.errors import BackendError, MissingGradient, ShapeError
 
 def backward(output: Tensor, gradient: Any, retain: bool) -> None:
     """`Tensor.backward`."""
-    if not output._tracked:
-        raise MissingGradient(f"backward(): no gradient can flow from this tensor: {_constant(output)}")
-    seed = _arriving(output, gradient, "backward", traced=False)
-    for leaf, arrived in walk([output._edge or output], [seed], None, False, retain):
+    for leaf, arrived in pull(output, gradient, "backward", None, retain):
         held = leaf.grad
         leaf.grad = wrap(arrived if held is None else total(held.data, arrived), None, [0, None], None)
+
+
+def pull(
+    output: Tensor,
+    gradient: Any,
+    who: str,
+    targets: Sequence[Tensor] | None = None,
+    retain: bool = True,
+    watch: Watch | None = None,
+) -> list[tuple[Tensor, Any]]:
+    """One walk from one output, on raw arrays: `walk`'s result; `who` is to be named in errors."""
+    if not output._tracked:
+        raise MissingGradient(f"{who}(): no gradient can flow from this tensor: {_constant(output)}")
+    seed = _arriving(output, gradient, who, traced=False)
+    return walk([output._edge or output], [seed], targets, False, retain, watch)
 
 
 @overload

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from minigan.autodiff.registry import TRACED_OPS, raw_ops
 from minigan.autodiff.tensor import Tensor, wrap
-from minigan.autodiff.trace import Version, Where, place
+from minigan.autodiff.trace import Version, Where, mode, place
 from minigan.backends import Backend, by_type, storage
 from minigan.errors import FreedGraph, GraphError, InPlaceChange, RuleError
 
 if TYPE_CHECKING:
     from minigan.autodiff.protocol import Plan, Rule
 
+Watch: TypeAlias = "Callable[[Node, dict[str, Any], list[tuple[int, Any]]], None]"
 _number = count()
 _creation = attrgetter("number")
 
@@ -33,10 +34,11 @@ class Node:
         saved: what the rules named, by name; None once the backward pass has freed it.
         kept: name, version and its count for each saved Tensor.
         where: the user's line that made the call.
+        module: a weak reference to the innermost module that made it, or None.
         number: creation order, which is a topological order.
     """
 
-    __slots__ = ("plan", "xp", "routes", "saved", "kept", "where", "number")
+    __slots__ = ("plan", "xp", "routes", "saved", "kept", "where", "module", "number")
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class Node:
     ) -> None:
         self.plan, self.xp, self.routes, self.kept, self.where = plan, xp, routes, kept, where
         self.saved: dict[str, Any] | None = saved
+        self.module = mode.module
         self.number = next(_number)
 
     def values(self) -> dict[str, Any]:
@@ -129,7 +132,11 @@ class Traced:
         return route[0] if isinstance(route[0], Tensor) else wrap(value, route[0], version, None)
 
     def call(self, node: Node, rule: Rule, arguments: tuple[Any, ...]) -> Any:
-        return rule.function(TRACED_OPS, *arguments)
+        before, mode.module = mode.module, node.module
+        try:
+            return rule.function(TRACED_OPS, *arguments)
+        finally:
+            mode.module = before
 
     def settled(self, gradient: Any, node: Node) -> Any:
         return gradient if isinstance(gradient, Tensor) else wrap(node.xp.asarray(gradient), None, [0, None], None)
@@ -164,7 +171,12 @@ def reachable(roots: Sequence[Any]) -> list[Node]:
 
 
 def walk(
-    roots: Sequence[Any], gradients: Sequence[Any], targets: Sequence[Tensor] | None, traced: bool, retain: bool
+    roots: Sequence[Any],
+    gradients: Sequence[Any],
+    targets: Sequence[Tensor] | None,
+    traced: bool,
+    retain: bool,
+    watch: Watch | None = None,
 ) -> list[tuple[Tensor, Any]]:
     """Carry gradients from the edges `roots` back along the graph.
 
@@ -174,6 +186,8 @@ def walk(
         targets: the tensors whose gradients are wanted; None for every leaf that requires one.
         traced: compute with Tensors, so that the results can be differentiated again.
         retain: keep what the nodes saved.
+        watch: told of every rule that was called: the node, what arrived there, and ``(i, gradient)`` for each input i that
+            the rule sent a gradient to. It must read them at once: the walk goes on to write into them.
 
     Returns:
         (tensor, gradient) for each target, or leaf, that something arrived at. The gradients alias nothing.
@@ -208,7 +222,9 @@ def walk(
                 if type(route) is tuple and (goals is None or _wanted(route[0], goals, needed)):
                     live.append(i)
             if live:
-                _apply(engine, arrived, node, rule, positions, live, rule.pick(values))
+                sent = _apply(engine, arrived, node, rule, positions, live, rule.pick(values))
+                if watch is not None:
+                    watch(node, incoming, sent)
         if not retain:
             node.saved = None
     found |= arrived  # what is left has come to leaves
@@ -240,8 +256,8 @@ def _apply(
     positions: tuple[int, ...],
     live: list[int],
     arguments: tuple[Any, ...],
-) -> None:
-    """Call one rule and send on what it returns."""
+) -> list[tuple[int, Any]]:
+    """Call one rule and send on what it returns: a gradient for each live input, in its shape and dtype."""
     try:
         result = engine.call(node, rule, arguments)
         if len(rule.inputs) == 1 and not node.plan.packed:
@@ -263,6 +279,7 @@ def _apply(
     for i, gradient in results:
         fresh = _is_fresh(gradient, arguments, results)
         _send(engine, arrived, node.routes[i][0], gradient, fresh)
+    return results
 
 
 def _fitted(engine: Raw | Traced, node: Node, i: int, gradient: Any) -> Any:

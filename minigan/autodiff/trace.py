@@ -34,12 +34,17 @@ def caller(depth: int = 2) -> Where:
     return frame.f_code, frame.f_lasti
 
 
-def place(where: Where) -> str:
-    """A recorded place as ``file:line (source)``."""
+def located(where: Where) -> tuple[str, int, str]:
+    """A recorded place: the file, the line, and what stands there, which is empty where the source is not at hand."""
     code, instruction = where
     line = next((n for a, b, n in code.co_lines() if a <= instruction < b and n), code.co_firstlineno)
-    text = linecache.getline(code.co_filename, line).strip()
-    return f"{code.co_filename}:{line}" + (f" ({text})" if text else "")
+    return code.co_filename, line, linecache.getline(code.co_filename, line).strip()
+
+
+def place(where: Where) -> str:
+    """A recorded place as ``file:line (source)``."""
+    file, line, text = located(where)
+    return f"{file}:{line}" + (f" ({text})" if text else "")
 
 
 def bump(version: Version, what: str) -> None:
@@ -62,6 +67,7 @@ class _Mode(threading.local):
     def __init__(self) -> None:
         self.enabled = True
         self.before: list[bool] = []
+        self.module: Any = None  # a weak reference to the innermost module whose forward() runs
 
 
 class recording:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
+from weakref import ref
 
 from minigan.autodiff import Tensor
+from minigan.autodiff.trace import mode
 from minigan.errors import DTypeError, ShapeError
 
 
@@ -56,7 +58,11 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+        before, mode.module = mode.module, ref(self)  # what is recorded meanwhile knows whose it is
+        try:
+            return self.forward(*args, **kwargs)
+        finally:
+            mode.module = before
 
     # -- what belongs to it ---------------------------------------------------------------------------
 
