@@ -1,4 +1,4 @@
-"""The command line: ``minigan train | sample | eval | report | plan | bench``.
+"""The command line: ``minigan train | sample | eval | report | explain | plan | bench``.
 
 Exit codes: 0 done; 1 the work failed (a loss that diverged, a check that was not met, a side of the bench that died);
 2 a mistake in what was asked; 130 stopped with Ctrl-C.
@@ -127,6 +127,26 @@ def report(run: tyro.conf.Positional[Path]) -> None:
         run: the run's folder.
     """
     print(f"{pages.write(run)} opens in any browser")
+
+
+@app.command
+def explain(what: tyro.conf.Positional[str], out: Path | None = None) -> None:
+    """Show where every gradient of one adversarial step comes from: op by op, with formulas and numbers.
+
+    Args:
+        what: gan, dcgan or toy for a new one as it starts, or a run's folder for the run's next step.
+        out: a file instead of the terminal: .html with typeset formulas, .json, or .txt.
+    """
+    from minigan.study import step
+
+    if out and out.suffix not in step.WRITERS:
+        raise RunError(f"out must end with {', '.join(step.WRITERS)}, got {out}")
+    turns = step.next_step(what)
+    if out:
+        files.write(out, step.WRITERS[out.suffix](turns).encode())
+        print(f"one step of {what}, explained in {out}")
+    else:
+        print(step.text(turns))
 
 
 @app.command

@@ -131,6 +131,10 @@ def image_folder(folder):
     return folder
 
 
+def explained(folder):
+    return next(iter(mg.study.explain_step(mg.gan.Trainer(mg.gan.TrainConfig("gan", batch_size=2, out=folder)))))
+
+
 def trained(folder):
     trainer = mg.gan.Trainer(dataclasses.replace(mg.gan.PRESETS["gan"], steps=1, batch_size=2, out=folder))
     trainer.run()
@@ -304,6 +308,8 @@ USES = {
     "data.Loader": (lambda: len(mg.data.Loader(np.arange(5), batch_size=2)), 2),
     "metrics.Judge": (lambda: mg.metrics.Judge(*mg.metrics.judge_network(0)).features(black(2)).shape, (2, 64)),
     "metrics.Judge.features": (lambda: mg.metrics.judge().features(black(2)).shape, (2, 64)),
+    "study.explain": (lambda: str(mg.study.explain(leaf() * 2.0)).splitlines()[0], "L = 6, back through 1 op"),
+    "study.explain_step": (explained, "D's loss"),
     "study.record": (lambda: [row.op for row in mg.study.record((leaf() * 2.0).exp()).rows], ["exp", "mul"]),
     "study.Size": (lambda: mg.study.Size.of(np.array([3.0, -4.0])).norm, 5.0),
     "metrics.Judge.classify": (lambda: mg.metrics.judge().classify(np.ones((2, 64))).shape, (2, 10)),

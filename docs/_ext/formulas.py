@@ -1,20 +1,11 @@
 """Formulas as MathML, made when the pages are built: no script, no font and no network when they are read."""
 
-import re
 from typing import Any
 
 from docutils import nodes
-from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
-
-def mathml(latex: str, display: str) -> str:
-    """MathML of a formula, with a name of several letters as one word and a space between a function and what it is of."""
-    word = lambda style: lambda m: rf"\{style}{{{m[1]}}}".replace(r"\_", "_")
-    latex = re.sub(r"\\mathit\{([^}]*)\}", word("textit"), latex)
-    latex = re.sub(r"\\operatorname\{([^}]*)\}", word("text"), latex)
-    latex = re.sub(r"(\\text\{\w+\}(?:_\{\w+\})?|\\(?:log|exp|sin|cos)\b) *(?=[\\\[\w])", r"\1\\,", latex)
-    return convert(latex, display=display)
+from minigan.study.formula import mathml
 
 
 def inline(self: Any, node: nodes.math) -> None:

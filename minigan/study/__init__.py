@@ -1,5 +1,23 @@
 """What a backward pass does, for people to look at."""
 
+from minigan.study import formula
+from minigan.study.explain import Explanation, explain
+from minigan.study.pictures import fool, gradient_picture, image_gradient
 from minigan.study.record import Leaf, Record, Row, Sent, Size, record
+from minigan.study.step import explain_step
 
-__all__ = ["Leaf", "Record", "Row", "Sent", "Size", "record"]
+__all__ = [
+    "Explanation",
+    "Leaf",
+    "Record",
+    "Row",
+    "Sent",
+    "Size",
+    "explain",
+    "explain_step",
+    "fool",
+    "formula",
+    "gradient_picture",
+    "image_gradient",
+    "record",
+]

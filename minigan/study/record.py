@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from minigan.autodiff import Tensor
@@ -83,7 +84,7 @@ class Row:
         arrives: the gradient at each result, by the result's name; None where nothing came, or nothing was wanted.
         names: results that have a name in the caller's code.
         rules: of the op, each as the inputs that it serves and its formula in LaTeX.
-        sent: one an input, in the op's order.
+        sent: one an input, in the op's order; without optional ones that are constants.
     """
 
     op: str
@@ -96,6 +97,11 @@ class Row:
     names: Mapping[str, str]
     rules: tuple[tuple[tuple[str, ...], str], ...]
     sent: tuple[Sent, ...]
+
+    @property
+    def network(self) -> str:
+        """The name of the outermost module, such as ``"D"``; empty outside of any."""
+        return self.module.partition(".")[0]
 
     @property
     def computed(self) -> bool:
@@ -132,7 +138,7 @@ class Record:
     rows: tuple[Row, ...]
     leaves: tuple[Leaf, ...]
 
-    def contributions(self, to: int, output: str = "") -> Iterator[tuple[int, Sent]]:
+    def contributions(self, to: int, output: str = "") -> Sequence[tuple[int, Sent]]:
         """All that was sent to a row's result or to a leaf, each with its sender's number: where it is used twice, they add up.
 
         >>> b = mg.tensor(1.0, requires_grad=True)
@@ -140,8 +146,28 @@ class Record:
         >>> [(i, s.input, s.size.norm) for i, s in record.contributions(1)]
         [(0, 'a', 1.0), (0, 'b', 1.0)]
         """
+        return self._ledger.get((to, output), [])
+
+    @cached_property
+    def _ledger(self) -> dict[tuple[int, str], list[tuple[int, Sent]]]:
+        found: dict[tuple[int, str], list[tuple[int, Sent]]] = {}
         for i, row in enumerate(self.rows):
-            yield from ((i, s) for s in row.sent if s.to == to and s.output == output and s.size is not None)
+            for s in row.sent:
+                if s.to is not None and s.size is not None:
+                    found.setdefault((s.to, s.output), []).append((i, s))
+        return found
+
+    def message(self, to: int, output: str = "") -> tuple[str, str] | None:
+        """Who tells whom, where all that arrives at a row's result was sent by another network: of dL/dX, ``("D", "G")``.
+
+        >>> G, D = mg.nn.Dense(2, 2, rng=0), mg.nn.Dense(2, 1, rng=1)
+        >>> found = mg.study.record(D(G(mg.tensor([[1.0, 2.0]]))).sum())
+        >>> [found.message(i, "y") for i in range(len(found.rows))]
+        [None, None, ('D', 'G')]
+        """
+        own = self.rows[to].network if to < len(self.rows) else ""
+        senders = {self.rows[i].network for i, _ in self.contributions(to, output)}
+        return (senders.pop(), own) if own and len(senders) == 1 and not senders & {own, ""} else None
 
 
 def record(
@@ -202,9 +228,12 @@ def record(
 
     def sent(node: Node) -> Iterator[Sent]:
         op, sizes = node.plan.op, left.get(node.number, {})
+        optional = [p.name for p in op.__signature__.parameters.values() if p.default is None]
         outer = next((s.shape for s in arrived.get(node.number, {}).values() if s is not None), ())
         for i, route in enumerate(node.routes):
             name = f"{op.inputs[0]}[{i}]" if node.plan.packed else op.inputs[i]
+            if route is None and name in optional:
+                continue
             if type(route) is not tuple:
                 yield Sent(name, None, f"a constant: {route}" if isinstance(route, Cause) else "a constant")
                 continue
