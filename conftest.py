@@ -12,6 +12,7 @@ import io
 import os
 import tempfile
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -27,15 +28,15 @@ import minigan
 
 def run(example: Example) -> str | None:
     """Execute a block statement by statement; the first line that prints something else is the failure."""
-    source = example.parsed
-    lines = source.splitlines()
-    for statement in ast.parse(source).body:
+    lines = Path(example.path).read_text(encoding="utf-8").splitlines()
+    for statement in ast.parse(example.parsed).body:
+        ast.increment_lineno(statement, example.line)  # what a page prints of its own source stands on the page
         printed = io.StringIO()
         code = compile(ast.Module([statement], []), example.path, "exec")
         with contextlib.redirect_stdout(printed):
             exec(code, example.namespace)
         text, last = printed.getvalue().strip(), lines[statement.end_lineno - 1]
-        below = takewhile(lambda line: line.startswith("# "), lines[statement.end_lineno :])
+        below = takewhile(lambda line: line.startswith("#"), lines[statement.end_lineno :])
         comment = last.partition("#")[2].strip() or "\n".join(line[2:] for line in below)
         if text and not doctest.OutputChecker().check_output(comment + "\n", text + "\n", doctest.ELLIPSIS):
             return f"{last}\nprinted {text}"
@@ -71,7 +72,7 @@ class Docstrings(OnNumPy, PythonDocStringDocument):
 
 pages = Sybil(
     [CodeBlockParser(language="python", evaluator=run)],
-    patterns=["README.md", "docs/*.md", "docs/guide/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/tutorials/*.md", "docs/how-to/*.md", "docs/explanation/*.md"],
     setup=enter_folder,
     teardown=lambda namespace: namespace["__stack__"].close(),
     document_types={".md": Page},
