@@ -62,7 +62,7 @@ def _(F, dy, weight):
     return F.matmul(dy, weight)
 
 
-@linear.gradient("weight", formula=r"\partial L/\partial \mathit{weight} = (\partial L/\partial y)^\top \, x")
+@linear.gradient("weight", formula=r"\partial L/\partial \mathit{weight} = (\partial L/\partial y)^\top \; x")
 def _(F, dy, x):
     rows = F.reshape(x, shape=(-1, x.shape[-1]))
     return F.matmul(F.transpose(F.reshape(dy, shape=(rows.shape[0], dy.shape[-1]))), rows)

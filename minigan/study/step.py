@@ -25,7 +25,7 @@ def explain_step(trainer: Trainer) -> dict[str, Explanation]:
         trainer: a new one, or one that resumed.
 
     Returns:
-        By title: D's loss, its penalty where this step has one, and G's loss through the D that has just learned.
+        D's loss, its penalty where this step has one, and G's loss through the D that has just learned, each by its title.
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
