@@ -149,14 +149,15 @@ def gradient_picture(images: Any, gradients: Mapping[str, Any], titles: Sequence
 
 def _images(images: Any) -> np.ndarray:
     """The host array, if it is one of images."""
-    shape, dtype = (getattr(images, name, "") for name in ("shape", "dtype"))
-    if not isinstance(images, np.ndarray) or dtype.kind != "f" or len(shape) != 4 or shape[1] not in (1, 3):
+    if not (
+        isinstance(images, np.ndarray) and images.dtype.kind == "f" and images.ndim == 4 and images.shape[1] in (1, 3)
+    ):
+        facts = f" {images.shape} of {images.dtype}" if hasattr(images, "dtype") else ""
         raise ValueError(
-            "images must be a NumPy array of floats (n, 1, H, W) or (n, 3, H, W), "
-            f"got {type(images).__name__} {shape} {dtype}".rstrip()
+            f"images must be a NumPy array of floats (n, 1, H, W) or (n, 3, H, W), got {type(images).__name__}{facts}"
         )
     if images.size == 0:
-        raise ValueError(f"there is no image in an array of shape {shape}; give at least one")
+        raise ValueError(f"there is no image in an array of shape {images.shape}; give at least one")
     return images
 
 
