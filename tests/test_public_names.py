@@ -32,7 +32,7 @@ DESIGN = {
     "confidence class_shares entropy_of_mean mean_entropy modes_covered high_quality_share reverse_kl spread_ratio",
     "metrics.Judge": "features classify probabilities",
     "metrics.Reference": "compare",
-    "study": "explain explain_step record Size",
+    "study": "explain explain_step graph lab fool gradient_picture image_gradient record Size",
     "testing": "check_layer layer_checks CHECKS check_grads check_adjoint check_linear "
     "check_shape_inference check_dtype check_layouts check_no_mutation check_batch_equivariance check_deterministic "
     "check_train_eval check_state_dict check_backends "

@@ -100,8 +100,8 @@ class Row:
 
     @property
     def network(self) -> str:
-        """The name of the outermost module, such as ``"D"``; empty outside of any."""
-        return self.module.partition(".")[0]
+        """The name of the outermost module, such as ``"D"``; empty outside of any, and where only its class is known."""
+        return "" if self.module == self.layer else self.module.partition(".")[0]
 
     @property
     def computed(self) -> bool:

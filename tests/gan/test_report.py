@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium_support import in_chromium, opened
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,7 +21,6 @@ import minigan as mg
 from minigan.errors import RunError
 from minigan.gan import PRESETS, Trainer, curves, pictures, report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TEMPLATE = Path(report.__file__).with_suffix(".html").read_text()
 VOID = {"meta", "link", "img", "input"}
 HARM = [
@@ -325,24 +324,12 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 TINY = pictures.grid(np.zeros((1, 1, 2, 2), "float32"), columns=1)
 
 
-def opened(page, script, folder, *options):
-    """The page after the script ran in it, and what the console said."""
-    copy = folder / "page.html"
-    copy.write_text(page.replace("</body>", f"<script>{script}</script></body>"))
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    flags += "--disable-component-update --disable-sync --enable-logging=stderr --virtual-time-budget=2000 --dump-dom"
-    command = [CHROMIUM, *flags.split(), f"--user-data-dir={folder / 'profile'}", *options, copy.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-
-
 def shown(dom):
     pictures = [img for img in Page(dom).found("img") if "data-epoch" in img]
     return [img["data-epoch"] for img in pictures if "hidden" not in img]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@in_chromium
 def test_in_a_browser_the_page_opens_without_an_error_and_the_slider_changes_the_picture(tmp_path):
     lines = [json.dumps({"step": i, "epoch": 1, "loss_d": 1.0, "warnings": HARM[:5]}) for i in range(3)]
     folder = run_folder(tmp_path / "run", {"model": HARM[0], "data": HARM[1], HARM[2]: "x" * 500}, lines, range(4))
