@@ -62,4 +62,4 @@ $(ROOT).venv/installed-docs: $(ROOT)pyproject.toml | $(ROOT).venv/bin/python
 	touch $@
 
 clean:
-	rm -rf $(ROOT).venv $(ROOT)runs $(ROOT)build $(ROOT)dist $(ROOT)docs/_build
+	rm -rf $(ROOT).venv $(ROOT)runs $(ROOT)build $(ROOT)dist $(ROOT)docs/_build $(ROOT)docs/learn

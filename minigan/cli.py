@@ -1,4 +1,4 @@
-"""The command line: ``minigan train | sample | eval | report | explain | plan | bench``.
+"""The command line: ``minigan train | sample | eval | report | explain | lab | plan | bench``.
 
 Exit codes: 0 done; 1 the work failed (a loss that diverged, a check that was not met, a side of the bench that died);
 2 a mistake in what was asked; 130 stopped with Ctrl-C.
@@ -147,6 +147,29 @@ def explain(what: tyro.conf.Positional[str], out: Path | None = None) -> None:
         print(f"one step of {what}, explained in {out}")
     else:
         print(step.text(turns))
+
+
+@app.command
+def lab(
+    data: tyro.conf.Positional[Literal["ring", "grid", "line"]],
+    out: Path = Path("lab.html"),
+    steps: int = 2000,
+    seed: int = 0,
+    fixed_generator: bool = False,
+) -> None:
+    """Train a small GAN on points, and write all that happens into one HTML file, to be watched and stepped through.
+
+    Args:
+        data: ring or grid, in a plane; line, for densities and the best discriminator that there is.
+        out: the file; one that is there is replaced.
+        steps: adversarial steps.
+        seed: of all that is drawn.
+        fixed_generator: let only the discriminator learn.
+    """
+    from minigan import study
+
+    figures = study.lab(data, out, steps, seed, fixed_generator=fixed_generator)
+    print(f"{out} opens in any browser; in the end " + ", ".join(f"{name} {figures[name]:.3g}" for name in figures))
 
 
 @app.command
