@@ -33,7 +33,6 @@ def reset(gallery_conf: dict[str, Any], script: str) -> None:
     plt.close("all")
     plt.rcdefaults()
     plt.rcParams.update(STYLE)
-    mg.study.Graph._repr_html_ = mg.study.Graph.svg  # the page that folds has a frame of one height
     mg.set_backend("numpy")
     mg.seed(0)
 

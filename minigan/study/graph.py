@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ class Graph:
         return "\n".join(["digraph gradient {", "  node [shape=box];", *nodes, *_arrows(self.record), "}"]) + "\n"
 
     def _repr_html_(self) -> str:
-        return f'<iframe sandbox="allow-scripts" style="width:100%;height:36rem;border:0" srcdoc="{escape(self.html())}"></iframe>'
+        return self.svg()
 
     def _drawn(self, everything: bool) -> str:
         return drawing.Picture(self.record, self._layout, self._layout.small, everything).svg()
