@@ -161,9 +161,12 @@ def by_formula(call, arriving, rule, x):
     values |= {name: ABSENT.get(name) for name, value in values.items() if value is None}
     axes, whole = axes_of(call), np.shape(values.get("x"))
     values |= with_axes(values, whole, axes) | {"n": prod(whole[a] for a in axes)}
+    shape = call.inputs[x].shape
     if call.name in ("matmul", "linear"):
-        values |= as_matrices(values, *op.inputs[:2])
-    return Formula(rule.formula, values, axes, call.inputs[x].shape).gradient(x)
+        matrices = as_matrices(values, *op.inputs[:2])
+        values |= matrices
+        return Formula(rule.formula, values, axes, matrices.get(x, values[x]).shape).gradient(x).reshape(shape)
+    return Formula(rule.formula, values, axes, shape).gradient(x)
 
 
 def axes_of(call):
