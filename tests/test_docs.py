@@ -14,6 +14,7 @@ import pytest
 
 import minigan as mg
 
+pytestmark = pytest.mark.host
 DOCS = Path(__file__).parent.parent / "docs"
 LESSONS = sorted((DOCS / "lessons").glob("*/*.py"))
 PACKAGES = ("ops", "nn", "optim", "gan", "data", "metrics", "study", "testing")

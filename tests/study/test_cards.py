@@ -19,6 +19,8 @@ sys.path.append(str(REFERENCE.parent / "_ext"))
 from proofs import proofs  # noqa: E402
 from worked import BOUND, work  # noqa: E402
 
+pytestmark = pytest.mark.host
+
 every_card = pytest.mark.parametrize("name", sorted(CARDS))
 
 

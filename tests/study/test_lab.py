@@ -222,6 +222,7 @@ def test_the_figures_are_those_of_the_definition():
     assert density.DATA.sum() * (density.PLACES[1] - density.PLACES[0]) == pytest.approx(1, abs=1e-6)  # of N(2, 0.5)
 
 
+@pytest.mark.host  # half a minute in all, and other tests take the same steps
 def test_against_a_fixed_generator_d_comes_to_the_best_there_is():
     recording = record("line", CONVERGED, seed=1, fixed_generator=True)
     frames = recording.frames
@@ -233,6 +234,7 @@ def test_against_a_fixed_generator_d_comes_to_the_best_there_is():
     assert frames["from_optimum"][0] > 0.4  # at first D knows nothing
 
 
+@pytest.mark.host
 def test_trained_together_d_cannot_tell():
     assert record("line", seed=0).figures["from_half"] <= 0.05
 

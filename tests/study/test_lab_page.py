@@ -10,6 +10,8 @@ from chromium_support import in_chromium, opened
 from minigan.study.lab import page
 from minigan.study.lab.record import SHOWN, record
 
+pytestmark = pytest.mark.host
+
 STILL = "--force-prefers-reduced-motion"
 HELP = """
   const found = {}, one = (id) => document.getElementById(id), press = (key) =>
