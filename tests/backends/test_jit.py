@@ -12,6 +12,8 @@ import pytest
 from minigan.backends import jit, passes
 from minigan.backends.numpy import NumPyBackend
 
+pytestmark = pytest.mark.host
+
 needs_numba = pytest.mark.skipif(not importlib.util.find_spec("numba"), reason="pip install 'minigan[fast]'")
 
 

@@ -14,6 +14,8 @@ from minigan.bench.compare import PYTORCH, measure
 from minigan.bench.crew import Crew, environment
 from minigan.bench.networks import NETWORKS
 
+pytestmark = pytest.mark.host
+
 OURS = list(SHORT.sides())
 
 

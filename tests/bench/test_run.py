@@ -17,6 +17,8 @@ from minigan.bench import compare, run, scaling
 from minigan.bench.networks import Network
 from minigan.errors import BackendError, RunError
 
+pytestmark = pytest.mark.host
+
 MINIGAN = [sys.executable, "-c", "from minigan.cli import main; main()", "bench"]
 AXES = {"batch": [(n, Network("mlp", model="mlp", batch=n)) for n in (2, 4)]}
 

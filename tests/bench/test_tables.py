@@ -10,6 +10,8 @@ import minigan as mg
 from minigan.bench import modes, quality, run
 from minigan.errors import RunError
 
+pytestmark = pytest.mark.host
+
 
 def test_modes_of_every_seed_are_a_table_and_a_picture(tmp_path, capsys):
     assert run.modes(tmp_path / "modes.md", SHORT, seeds=2, as_json=False, steps=3, batch_size=8)
