@@ -70,6 +70,9 @@ class PlainKernels:
     minimum: Any
     add: Any
     sum: Any
+    abs: Any
+    exp: Any
+    log1p: Any
 
     # -- patches and fold: a linear map and its transpose ------------------------------------------
 
@@ -153,6 +156,13 @@ class PlainKernels:
         windows = windows.reshape(positions, taps, groups, c // groups).transpose(2, 0, 1, 3)
         return windows.reshape(groups, positions, taps * (c // groups))
 
+    # -- dense layers ---------------------------------------------------------------------------------
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """x (..., in) times weight (out, in), transposed, plus bias (out,)."""
+        y = self.matmul(x, weight.T)
+        return y if bias is None else y + bias
+
     # -- scatter --------------------------------------------------------------------------------------
 
     def scatter_add(self, x: Array, index: Any, shape: tuple[int, ...]) -> Array:
@@ -172,6 +182,22 @@ class PlainKernels:
         y = centred * (inv_std if weight is None else inv_std * weight).reshape(shape)
         return (y if bias is None else y + bias.reshape(shape)), mean, inv_std
 
+    def running_statistics(
+        self,
+        running_mean: Array | None,
+        running_var: Array | None,
+        mean: Array,
+        inv_std: Array,
+        count: int,
+        momentum: float,
+        eps: float,
+    ) -> tuple[Array | None, Array | None]:
+        """What running statistics become that move by `momentum` towards the mean and the unbiased variance of `count` values."""
+        var = (inv_std**-2 - eps).clip(0, None) * (count / (count - 1))  # rounding can leave a constant channel below 0
+        pairs = (running_mean, mean), (running_var, var)
+        new_mean, new_var = (None if r is None else (1 - momentum) * r + momentum * new for r, new in pairs)
+        return new_mean, new_var
+
     # -- activations --------------------------------------------------------------------------------------
 
     def relu(self, x: Array) -> Array:
@@ -182,6 +208,12 @@ class PlainKernels:
         """x where it is positive, else negative_slope * x."""
         scaled = negative_slope * x
         return self.maximum(x, scaled) if negative_slope <= 1 else self.minimum(x, scaled)
+
+    # -- losses -------------------------------------------------------------------------------------------
+
+    def bce_with_logits(self, x: Array, target: Any) -> Array:
+        """The mean of max(x, 0) - target * x + log(1 + exp(-|x|))."""
+        return self.mean((self.maximum(x, 0) - target * x) + self.log1p(self.exp(-self.abs(x))))
 
     # -- Adam -----------------------------------------------------------------------------------------
 

@@ -53,8 +53,7 @@ def linear(xp, x, weight, bias=None):
         raise ShapeError("x must be (..., in) and weight (out, in), with the same number of inputs in both")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"bias must be of shape {weight.shape[:1]}, one number an output")
-    y = xp.matmul(x, weight.T)
-    return y if bias is None else y + bias
+    return xp.linear(x, weight, bias)
 
 
 @linear.gradient("x", formula=r"\partial L/\partial x = \partial L/\partial y \; \mathit{weight}")

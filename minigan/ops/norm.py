@@ -167,13 +167,13 @@ def batch_norm(
             raise ValueError("batch_norm in evaluation needs running_mean and running_var; give them, or training=True")
         return batch_norm_eval(x, running_mean, running_var, weight, bias, eps=eps)
     y, mean, inv_std = batch_norm_train(x, weight, bias, eps=eps)
-    n = y.size // y.shape[1]
-    var = (inv_std.data**-2 - eps).clip(0, None) * (n / (n - 1))  # rounding can leave a constant channel below 0
-    for running, new in ((running_mean, mean.data), (running_var, var)):
+    for running in (running_mean, running_var):
+        if not isinstance(running, Tensor | None):
+            raise DTypeError(f"running statistics change in place and must be Tensors, got {type(running).__name__}")
+    means, variances = (None if running is None else running.data for running in (running_mean, running_var))
+    batch = mean.data, inv_std.data, y.size // y.shape[1]
+    after = y._home.running_statistics(means, variances, *batch, momentum, eps)
+    for running, new in zip((running_mean, running_var), after, strict=True):
         if running is not None:
-            if not isinstance(running, Tensor):
-                raise DTypeError(
-                    f"running statistics change in place and must be Tensors, got {type(running).__name__}"
-                )
-            running.assign_((1 - momentum) * running.data + momentum * new)
+            running.assign_(new)
     return y

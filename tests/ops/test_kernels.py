@@ -9,20 +9,16 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from support import arriving_at, arriving_laid_out, assert_close, gamma, laid_out, positive, rngs
 
-from minigan.autodiff.registry import OPS, raw_ops
+from minigan.autodiff.registry import OPS
 from minigan.backends import filtering, passes, pool
-from minigan.backends.base import Backend
 from minigan.backends.numpy import NUMPY, PATCH_BYTES
 from minigan.backends.passes import ADAM_BLOCK, BLOCK
 from minigan.backends.plain import PlainKernels
 
-from .cases import CASES, longest
+from .cases import CASES
+from .kernel_support import PLAIN, PRECISIONS, data, drawn, fast_and_plain
 
-PLAIN = Backend("plain", np, np.ndarray)  # the array module, and the plain kernels untouched
 WITHOUT_AN_OP = {"adam"}
-PRECISIONS = st.sampled_from(["float32", "float64"])
-
-data = st.data()
 
 LOOPS = {"numpy": passes}
 if NUMPY.compiled is not passes:
@@ -44,13 +40,6 @@ def ways(draw, loops=tuple(LOOPS)):
         patch.setattr(passes, "THICK", draw(st.sampled_from([1, 8]), "THICK"))
         patch.setattr(passes, "BLOCK", draw(st.sampled_from([1, 7, BLOCK]), "BLOCK"))
         yield
-
-
-def drawn(data, rng, name, dtype):
-    """A call in this precision, in any memory layout, and how far two orders of summation may lie apart."""
-    call = data.draw(CASES[name]).map(lambda a: laid_out(data.draw, a.astype(dtype), rng))
-    # n roundings, and conditions in these ranges of values stay below 8
-    return call, 8 * gamma(longest(call, []) + 2, dtype)
 
 
 def test_every_kernel_without_an_op_is_compared_here():
@@ -118,27 +107,13 @@ def test_minimal_filtering_equals_the_plain_convolution(data, rng, dtype, geomet
 every_fast_rule = pytest.mark.parametrize(("name", "inputs"), sorted(NUMPY.fast_rules))
 
 
-def fast_and_plain(name, inputs, call, arriving):
-    """What the fast rule gives for a call, None where it declines, and what the plain rule gives."""
-    op = OPS[name]
-    (rule,) = (r for r in op.rules if r.inputs == inputs)
-    outputs = op.kernel(NUMPY, *call.arguments(), **call.attributes)
-    arrays = dict(zip(op.inputs, call.arguments(), strict=True))
-    values = arrays | dict(zip(op.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
-    values |= op.attributes | call.attributes | {f"{x}_shape": np.shape(a) for x, a in arrays.items()}
-    values |= {f"d{y}": None for y in op.outputs}
-    values |= {f"d{op.outputs[i]}": g for i, g in zip(call.reads, arriving, strict=True)}
-    fast = NUMPY.fast_rules[name, inputs](NUMPY, *rule.pick(values))
-    return fast, rule.function(raw_ops(PLAIN), *rule.pick(values))
-
-
 @every_fast_rule
 @given(data, rngs, PRECISIONS)
 def test_fast_rules_equal_the_plain_ones(name, inputs, data, rng, dtype):
     call, bound = drawn(data, rng, name, dtype)
     arriving = [arriving_laid_out(data.draw, g, rng) for g in arriving_at(call, rng)]
     with ways(data.draw):
-        fast, plain = fast_and_plain(name, inputs, call, arriving)
+        fast, plain = fast_and_plain(NUMPY, name, inputs, call, arriving)
     if fast is not None:
         both = ((fast,), (plain,)) if len(inputs) == 1 else (fast, plain)
         for x, own, reference in zip(inputs, *both, strict=True):
@@ -153,7 +128,7 @@ def test_no_fast_rule_always_declines(name, inputs, monkeypatch):
     monkeypatch.setattr("minigan.backends.numpy.LARGE", 1)
 
     def served(call):
-        return fast_and_plain(name, inputs, call, arriving_at(call, np.random.default_rng(0)))[0] is not None
+        return fast_and_plain(NUMPY, name, inputs, call, arriving_at(call, np.random.default_rng(0)))[0] is not None
 
     find(CASES[name], served, settings=settings(database=None, phases=[Phase.generate]), random=random.Random(0))
 

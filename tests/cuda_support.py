@@ -1,0 +1,125 @@
+"""The CUDA kernels on the CPU: the same sources, compiled by a C++ compiler, each thread of a block a fibre of its own."""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from minigan.backends.cuda.kernels import CudaKernels
+from minigan.backends.cuda.launching import MODULE_OF, Long
+from minigan.backends.cuda.rules import FAST_RULES
+from minigan.backends.cuda.source import code, options
+from minigan.backends.device import DeviceBackend
+from minigan.testing import STRICT
+from minigan.testing.strict import StrictBackend
+
+# two libraries must not share what is static in a template, and FORTIFY would take a change of fibres for an attack
+FLAGS = ["-O2", "-shared", "-fPIC", "-ffp-contract=off", "-fno-gnu-unique", "-fvisibility=hidden", "-U_FORTIFY_SOURCE"]
+HOST = Path(__file__).with_name("cuda_host.h")
+COMPILER = shutil.which("g++") if sys.platform.startswith("linux") else None
+
+
+def parameters(kernel, source):
+    """A kernel's parameters as written: "const REAL* x" and so on."""
+    text = re.search(rf"KERNEL {kernel}\((.*?)\) {{", source, re.DOTALL)[1]
+    fields = ["size", "count", "stride", "start", "taps", "delta"]
+    text = re.sub(r"AXIS\((\w)\)", lambda m: ", ".join(f"int {m[1]}_{field}" for field in fields), text)
+    return [" ".join(p.split()) for p in text.split(",")]
+
+
+def entry(kernel, source):
+    """C++ that runs a kernel block by block."""
+    taken = ", ".join(["unsigned bx", "unsigned by", "unsigned bz", *parameters(kernel, source)])
+    names = ", ".join(p.split()[-1].lstrip("*") for p in parameters(kernel, source))
+    function = f"bool run_{kernel}({taken}) {{ return run(bx, by, bz, [&] {{ {kernel}({names}); }}); }}"
+    return f'extern "C" __attribute__((visibility("default"))) {function}'
+
+
+@cache
+def library(module, dtype, precision):
+    """A module, compiled for the CPU; the result is kept in the system's folder for temporary files."""
+    source, flags = code(module), options(dtype, precision)
+    kernels = [k for k, m in MODULE_OF.items() if m == module]
+    text = f'#include "{HOST}"\n{source}\n' + "\n".join(entry(k, source) for k in kernels)
+    name = sha256("".join((text, HOST.read_text(), *flags)).encode()).hexdigest()[:24]
+    path = Path(tempfile.gettempdir()) / f"minigan-cuda-{os.getuid()}-{name}.so"
+    if not path.exists():
+        flags = [f.replace("--std", "-std") for f in flags]
+        building = path.with_suffix(f".{os.getpid()}.so")
+        subprocess.run([COMPILER, *flags, *FLAGS, "-x", "c++", "-", "-o", building], input=text, text=True, check=True)
+        building.rename(path)
+    return ctypes.CDLL(str(path))
+
+
+def simulate(kernel, blocks, dtype, precision, *args):
+    """Run a kernel on NumPy arrays, which it reads and writes where they lie."""
+    source = code(MODULE_OF[kernel])
+    args = [np.asarray(a) if isinstance(a, np.generic) else a for a in args]
+    given = [value(p, a) for p, a in zip(parameters(kernel, source), args, strict=True)]
+    function = getattr(library(MODULE_OF[kernel], dtype, precision), f"run_{kernel}")
+    function.restype = ctypes.c_bool
+    assert function(*map(ctypes.c_uint, blocks), *given), f"{kernel}: threads wait for others that have ended"
+
+
+def value(parameter, given):
+    """An argument as its kernel takes it; what does not fit is an error here, and would be silently misread on a GPU."""
+    kind = parameter.rsplit(" ", 1)[0]
+    if kind.endswith("*"):
+        if given is None:
+            return ctypes.c_void_p(None)
+        array = getattr(given, "_array", given)
+        return ctypes.c_void_p(array.ctypes.data)
+    expected, made = {
+        "int": (int, ctypes.c_int),
+        "Index": (Long, ctypes.c_longlong),
+        "double": (float, ctypes.c_double),
+    }[kind]
+    assert type(given) is expected, f"{parameter} got {given!r}, a {type(given).__name__}"
+    return made(given)
+
+
+class SimulatedStrict(CudaKernels, StrictBackend):
+    """The kernels of a GPU on the strict backend's arrays."""
+
+    def launch(self, kernel, blocks, dtype, *args):
+        self.launches += 1
+        simulate(kernel, blocks, dtype, self.precision, *args)
+
+
+@contextmanager
+def simulated_on_strict(kind=SimulatedStrict):
+    """A block in which the strict backend has the kernels of a GPU."""
+    STRICT.__dict__.pop("matmul", None)  # the array module's own, remembered
+    STRICT.__class__ = kind
+    STRICT.fast_rules.update(FAST_RULES)
+    try:
+        yield STRICT
+    finally:
+        STRICT.__class__ = StrictBackend
+        STRICT.fast_rules.clear()
+
+
+class SimulatedBackend(CudaKernels, DeviceBackend):
+    """The kernels of a GPU on NumPy arrays."""
+
+    def __init__(self):
+        super().__init__("simulated", np, np.ndarray)
+        self.fast_rules.update(FAST_RULES)
+
+    def launch(self, kernel, blocks, dtype, *args):
+        simulate(kernel, blocks, dtype, self.precision, *args)
+
+    def from_host(self, array):
+        return np.array(array)
+
+    def to_host(self, array):
+        return array
