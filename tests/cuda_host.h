@@ -56,14 +56,20 @@ static void resume(Fibre& fibre) {
   setcontext(&fibre.start);
 }
 
-// Every block in turn; false if some threads of a block wait for others that have ended.
+// Every block in turn, its threads in another order each time they have met, so that what one reads before another has
+// written it is found out; false if some threads of a block wait for others that have ended.
 static bool run(unsigned x, unsigned y, unsigned z, const function<void()>& kernel) {
+  static unsigned turn = 1;
   gridDim = {x, y, z}, blockDim = {LANES_OF_A_BLOCK, 1, 1}, job = &kernel;
   for (unsigned i = 0; i < x * y * z; i++) {
     blockIdx = {i % x, i / x % y, i / x / y};
     for (unsigned t = 0; t < LANES_OF_A_BLOCK; t++) fibres[t].index = {t, 0, 0}, fibres[t].done = false;
-    for (unsigned ended = 0; ended == 0;) {
-      for (auto& fibre : fibres) resume(fibre), ended += fibre.done;
+    for (unsigned ended = 0; ended == 0; turn = turn * 1664525 + 1013904223) {
+      const unsigned step = turn >> 16 | 1, first = turn >> 8;  // an odd step comes to each of 256 once
+      for (unsigned t = 0; t < LANES_OF_A_BLOCK; t++) {
+        Fibre& fibre = fibres[(first + t * step) % LANES_OF_A_BLOCK];
+        resume(fibre), ended += fibre.done;
+      }
       if (ended && ended < LANES_OF_A_BLOCK) return false;
     }
   }

@@ -1,6 +1,8 @@
 """The CUDA kernels on the CPU: the same sources, compiled by a C++ compiler, each thread of a block a fibre of its own."""
 
 import ctypes
+import itertools
+import mmap
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from minigan.backends.cuda.kernels import CudaKernels
 from minigan.backends.cuda.launching import MODULE_OF, Long
@@ -24,6 +27,8 @@ from minigan.testing.strict import StrictBackend
 
 # two libraries must not share what is static in a template, and FORTIFY would take a change of fibres for an attack
 FLAGS = ["-O2", "-shared", "-fPIC", "-ffp-contract=off", "-fno-gnu-unique", "-fvisibility=hidden", "-U_FORTIFY_SOURCE"]
+LIBC, PAGE = ctypes.CDLL(None), mmap.PAGESIZE
+AT_THE_END = itertools.cycle([1, 0])
 HOST = Path(__file__).with_name("cuda_host.h")
 COMPILER = shutil.which("g++") if sys.platform.startswith("linux") else None
 
@@ -63,11 +68,39 @@ def library(module, dtype, precision):
 def simulate(kernel, blocks, dtype, precision, *args):
     """Run a kernel on NumPy arrays, which it reads and writes where they lie."""
     source = code(MODULE_OF[kernel])
-    args = [np.asarray(a) if isinstance(a, np.generic) else a for a in args]
-    given = [value(p, a) for p, a in zip(parameters(kernel, source), args, strict=True)]
+    fenced = [Fenced(getattr(a, "_array", a)) if hasattr(a, "dtype") else a for a in args]
+    given = [value(p, a) for p, a in zip(parameters(kernel, source), fenced, strict=True)]
     function = getattr(library(MODULE_OF[kernel], dtype, precision), f"run_{kernel}")
     function.restype = ctypes.c_bool
     assert function(*map(ctypes.c_uint, blocks), *given), f"{kernel}: threads wait for others that have ended"
+    for parameter, array in zip(parameters(kernel, source), fenced, strict=True):
+        if isinstance(array, Fenced):
+            array.end(written="const" not in parameter)
+
+
+class Fenced:
+    """An array's memory between pages that nobody may touch: what a kernel reads or writes beside it ends the process."""
+
+    def __init__(self, array):
+        self.array = np.asarray(array)
+        first, last = byte_bounds(self.array)
+        pages = -(-(last - first) // PAGE)
+        self.mapped = mmap.mmap(-1, (pages + 2) * PAGE)
+        base = ctypes.addressof(ctypes.c_char.from_buffer(self.mapped))
+        for page in (0, pages + 1):
+            assert LIBC.mprotect(ctypes.c_void_p(base + page * PAGE), PAGE, 0) == 0
+        # at the end of the pages, or at their beginning, to the alignment of a GPU's vectors
+        shift = next(AT_THE_END) * (pages * PAGE - (last - first)) // 16 * 16 if last - first < pages * PAGE else 0
+        self.span, self.start = (first, last), base + PAGE + shift
+        ctypes.memmove(self.start, first, last - first)
+        self.pointer = self.start + self.array.ctypes.data - first
+
+    def end(self, written):
+        first, last = self.span
+        if written:
+            ctypes.memmove(first, self.start, last - first)
+        else:
+            assert ctypes.string_at(first, last - first) == ctypes.string_at(self.start, last - first), "an input changed"
 
 
 def value(parameter, given):
@@ -76,8 +109,7 @@ def value(parameter, given):
     if kind.endswith("*"):
         if given is None:
             return ctypes.c_void_p(None)
-        array = getattr(given, "_array", given)
-        return ctypes.c_void_p(array.ctypes.data)
+        return ctypes.c_void_p(given.pointer)
     expected, made = {
         "int": (int, ctypes.c_int),
         "Index": (Long, ctypes.c_longlong),

@@ -187,6 +187,14 @@ def test_patches_and_fold(data, rng, dtype, side, kernel, stride, padding, dilat
     assert_close(CUDA.fold(windows, large, *rest), PLAIN.fold(windows, large, *rest), bound)
 
 
+@given(rngs, PRECISIONS, st.integers(1, 300))
+def test_activations_of_what_is_no_number(rng, dtype, n):
+    """Nothing hides that a run has broken."""
+    x = rng.choice(np.array([np.nan, np.inf, -np.inf, -0.0, 1.5, -1.5], dtype), n)
+    for own, plain in ((CUDA.relu(x), PLAIN.relu(x)), (CUDA.leaky_relu(x, 0.2), PLAIN.leaky_relu(x, 0.2))):
+        np.testing.assert_array_equal(own, plain)
+
+
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
