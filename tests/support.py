@@ -202,12 +202,12 @@ def central_differences(
     return results
 
 
-def pulled_back(function: Callable[..., Any], count: int) -> Callable[..., list[mg.Tensor]]:
-    """The gradient of a function of `count` Tensors, as a differentiable function of them and of what arrives."""
+def pulled_back(function: Callable[..., Any], count: int, traced: bool = True) -> Callable[..., list[mg.Tensor]]:
+    """The gradient of a function of `count` Tensors, as a function of them and of what arrives; differentiable if traced."""
 
     def gradient(*values: mg.Tensor) -> list[mg.Tensor]:
         xs = [v if v.requires_grad else mg.tensor(v, requires_grad=True) for v in values[:count]]
-        grads = mg.grad(function(*xs), xs, values[count:], create_graph=True, allow_unused=True)
+        grads = mg.grad(function(*xs), xs, values[count:], create_graph=traced, allow_unused=True)
         return [mg.tensor(np.zeros(x.shape)) if g is None else g for g, x in zip(grads, xs, strict=True)]
 
     return gradient
@@ -216,19 +216,22 @@ def pulled_back(function: Callable[..., Any], count: int) -> Callable[..., list[
 def check_derivative(call: Call, order: int, bound: float, rng: np.random.Generator) -> None:
     """Hold the derivative of this order, by every variable and every gradient that arrives, to central differences.
 
-    The function that is differentiated last is the analytic derivative of one order less.
+    The function that is differentiated last is the analytic derivative of one order less: differences are of its values
+    from rules on arrays, as they are in training.
     """
     function: Any = call
+    values: Any = call
     at = list(call.variables.values())
     for _ in range(order - 1):
         arriving = [anywhere(rng, y.shape) for y in function(*map(mg.tensor, at))]
-        function, at = pulled_back(function, len(at)), [*at, *arriving]
+        values, function = (pulled_back(function, len(at), traced) for traced in (False, True))
+        at = [*at, *arriving]
     xs = [mg.tensor(a, requires_grad=True) for a in at]
     ys = function(*xs)
     weights = [anywhere(rng, y.shape) for y in ys]
     grads = mg.grad(ys, xs, weights, allow_unused=True)
     analytic = [np.zeros(x.shape) if g is None else g.numpy() for g, x in zip(grads, xs, strict=True)]
-    numeric = central_differences(lambda *p: [y.numpy() for y in function(*map(mg.tensor, p))], at, weights)
+    numeric = central_differences(lambda *p: [y.numpy() for y in values(*map(mg.tensor, p))], at, weights)
     for a, n in zip(analytic, numeric, strict=True):
         assert_close(a, n, bound)
 

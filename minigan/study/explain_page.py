@@ -82,10 +82,9 @@ def _cells(
 
 def _share(norm: float, found: Record) -> float:
     """The length of a norm's bar in percent: by its logarithm, from a millionth of the largest."""
-    largest = max((s.norm for row in found.rows for _, s in arrivals(row) if math.isfinite(s.norm)), default=0.0)
-    if not 0 < norm < math.inf or not largest:
+    if not 0 < norm < math.inf or not found.largest:
         return 0.0
-    return min(100.0, max(2.0, 100 + 100 / 6 * math.log10(norm / largest)))
+    return min(100.0, max(2.0, 100 + 100 / 6 * math.log10(norm / found.largest)))
 
 
 def _wide(text: str, kind: str = "quiet") -> str:

@@ -149,6 +149,12 @@ class Record:
         return self._ledger.get((to, output), [])
 
     @cached_property
+    def largest(self) -> float:
+        """The largest finite norm that arrived at an op's result; 0 where there is none."""
+        sizes = (size for row in self.rows for size in row.arrives.values() if size is not None)
+        return max((size.norm for size in sizes if math.isfinite(size.norm)), default=0.0)
+
+    @cached_property
     def _ledger(self) -> dict[tuple[int, str], list[tuple[int, Sent]]]:
         found: dict[tuple[int, str], list[tuple[int, Sent]]] = {}
         for i, row in enumerate(self.rows):

@@ -206,12 +206,12 @@ def check_no_graph_left(f: Any, *xs: Any, rng: int = 0) -> None:
 
     >>> mg.testing.check_no_graph_left(mg.ops.tanh, np.ones((2, 3)))
     """
-    with Calls(check_no_graph_left, "no graph left", f, xs, rng) as calls, _no_collector():
+    with Calls(check_no_graph_left, "no graph left", f, xs, rng) as calls, _no_collector() as made:
         constants = calls().saved()  # what one call saves and the next one too is no part of a graph
         for use in ("dropped", "backward()", "mg.grad", "mg.grad(create_graph=True)"):
             (newest,) = reachable([(tensor(0.0, requires_grad=True) * 1)._edge])
             watched = _used(calls, use, constants)
-            nodes = [n for n in gc.get_objects() if type(n) is Node and n.number > newest.number]
+            nodes = [n for n in made() if type(n) is Node and n.number > newest.number]
             arrays = [f"{what} of shape {a.shape}" for what, ref in watched if (a := ref()) is not None]
             alive = [*{f"the node of {n.plan.op.name}" for n in nodes}, *arrays]
             if alive:
@@ -309,15 +309,23 @@ LAWS: tuple[Callable[..., None], ...] = (
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
-    """The garbage collector off, so that only reference counting gives memory back."""
+def _no_collector() -> Iterator[Callable[[], list[Any]]]:
+    """The garbage collector off, so that only reference counting gives memory back; a list of all that was made since.
+
+    It stands in the youngest generation, with little else, unless the subject has collected by itself.
+    """
     was = gc.isenabled()
     gc.disable()
+    before = _collections()
     try:
-        yield
+        yield lambda: gc.get_objects(generation=0 if _collections() == before else None)
     finally:
         if was:
             gc.enable()
+
+
+def _collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())
 
 
 def _given(run: Run, arriving: Sequence[Tensor]) -> dict[str, Tensor]:

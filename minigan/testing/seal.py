@@ -154,7 +154,13 @@ def untouched(f: Any, seed: int | None = None) -> Iterator[Snapshot]:
 
 def reseed(seed: int) -> None:
     """Restart the default generator, without putting another in its place as `minigan.seed` does."""
-    random.generator().bit_generator.state = np.random.default_rng(seed).bit_generator.state
+    random.generator().bit_generator.state = _start(seed)
+
+
+@functools.lru_cache
+def _start(seed: int) -> Any:
+    """Where a generator starts from a seed."""
+    return np.random.default_rng(seed).bit_generator.state
 
 
 def cast(f: Any, dtype: str) -> None:

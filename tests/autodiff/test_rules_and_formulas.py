@@ -9,6 +9,7 @@ from rule_checks import formula_faults, purity_faults, tokens
 import minigan as mg
 from minigan.autodiff.registry import OPS
 
+pytestmark = pytest.mark.host
 RULES = [(op, rule) for op in OPS.values() for rule in op.rules]
 IDS = [f"{op.name}-{'-'.join(rule.inputs)}" for op, rule in RULES]
 all_rules = pytest.mark.parametrize(("op", "rule"), RULES, ids=IDS)

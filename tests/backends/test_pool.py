@@ -149,6 +149,7 @@ def test_a_number_of_threads_that_cannot_be(n):
     assert backends.threads() == 3
 
 
+@pytest.mark.host
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [

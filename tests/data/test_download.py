@@ -21,6 +21,7 @@ import minigan as mg
 from minigan.data import download as downloads
 from minigan.errors import DataError
 
+pytestmark = pytest.mark.host
 NAME = "file"
 CONTENT = np.random.default_rng(0).bytes(150_000)  # does not compress, so that a break can come in its middle
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()

@@ -19,6 +19,7 @@ from PIL import Image
 import minigan as mg
 from minigan.errors import DataError, RunError
 
+pytestmark = pytest.mark.host
 module = import_module("minigan.data.folder")  # the package has the function by this name
 WHITE = 255
 byte = st.integers(0, 255)

@@ -15,6 +15,8 @@ from idx_support import IMAGES, LABELS, idx, write
 import minigan as mg
 from minigan.errors import DataError, RunError
 
+pytestmark = pytest.mark.host
+
 
 @st.composite
 def digits(draw):

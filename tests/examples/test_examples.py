@@ -5,10 +5,12 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.host  # where the examples run
 FOLDER = Path(__file__).parents[2] / "examples"
 FILES = sorted(FOLDER.glob("*.py"))
 TINY = {
@@ -39,10 +41,19 @@ def run(name, cwd, *arguments):
 
 
 @pytest.fixture(scope="module")
-def printed(request, tmp_path_factory):
+def once(tmp_path_factory):
+    @cache
+    def printed(name):
+        folder = tmp_path_factory.mktemp(name)
+        return run(name, folder, *TINY[name]), folder
+
+    return printed
+
+
+@pytest.fixture
+def printed(request, once):
     """What an example prints at a tiny size, and where it ran."""
-    folder = tmp_path_factory.mktemp(request.param)
-    return run(request.param, folder, *TINY[request.param]), folder
+    return once(request.param)
 
 
 each = pytest.mark.parametrize("name", [f.stem for f in FILES])

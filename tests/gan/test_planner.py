@@ -95,6 +95,7 @@ def test_a_model_that_there_is_not():
         plan("vae")
 
 
+@pytest.mark.host
 def test_the_command_prints_the_plan_or_why_there_is_none():
     command = [sys.executable, "-c", "from minigan.cli import main; main()", "plan", "dcgan", "--width", "8"]
     ask = lambda *more: subprocess.run([*command, *more], capture_output=True, text=True, timeout=120)

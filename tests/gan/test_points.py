@@ -132,6 +132,7 @@ def test_true_points_have_all_that_can_be_had(data):
         evaluate(Run(config, Shows(data, lost=True)))
 
 
+@pytest.mark.host
 @given(st.sampled_from(["ring", "grid"]), st.floats(-0.9, 0.9), st.floats(-0.9, 0.9))
 def test_a_picture_shows_a_point_where_it_is(data, x, y):
     reach = 1.2 * np.abs(TOYS[data](1000, rng=0)).max()
@@ -149,5 +150,6 @@ def test_a_picture_shows_a_point_where_it_is(data, x, y):
     assert abs((h / 2 - rows.mean()) / h - y / 2.5) < 0.15
 
 
+@pytest.mark.host
 def test_a_line_is_drawn_as_a_histogram():
     assert pictures.points(TOYS["line"](100, rng=0), "line") != pictures.points(TOYS["line"](100, rng=1) + 1, "line")

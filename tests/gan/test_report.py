@@ -220,6 +220,7 @@ def test_the_samples_are_few_evenly_spaced_and_end_with_the_newest(tmp_path_fact
         assert len(set(np.diff(shown[:-1]))) == 1
 
 
+@pytest.mark.host
 def test_the_page_stays_small_and_leaves_out_pictures_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "BUDGET", 300_000)  # of some 2 MB
     folder = run_folder(tmp_path, epochs=[])
@@ -250,11 +251,11 @@ def decoded(uri):
 def real(tmp_path_factory):
     """A run of two epochs."""
     folder = tmp_path_factory.mktemp("report") / "run"
-    with mg.backend("numpy"):
-        Trainer(replace(PRESETS["gan"], epochs=2, batch_size=1250, judge=50, out=folder)).run()
+    Trainer(replace(PRESETS["gan"], epochs=2, batch_size=1250, judge=50, out=folder)).run()
     return folder
 
 
+@pytest.mark.host
 def test_a_run_leaves_its_page_and_it_can_be_made_anew(real):
     content = (real / "report.html").read_bytes()
     page = Page(content.decode())
@@ -265,8 +266,7 @@ def test_a_run_leaves_its_page_and_it_can_be_made_anew(real):
     assert [img["data-epoch"] for img in page.found("img") if "data-epoch" in img] == ["0", "1", "2"]
     assert all(img["alt"] for img in page.found("img"))
     (real / "report.html").unlink()
-    with mg.backend("numpy"):
-        assert report.write(real).read_bytes() == content
+    assert report.write(real).read_bytes() == content
     (real / "report.html").unlink()
     command = [sys.executable, "-c", "from minigan.cli import main; main()", "report", str(real)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -275,13 +275,13 @@ def test_a_run_leaves_its_page_and_it_can_be_made_anew(real):
     assert (real / "report.html").read_bytes() == content
 
 
+@pytest.mark.host
 def test_the_interpolation_begins_and_ends_at_latents_and_digits_stand_above_their_nearest(real):
-    with mg.backend("numpy"):
-        run = mg.gan.load(real)
-        page = Page(report.page(real))
-        z = mg.gan.run.latents(report.BETWEEN, "normal", run.config.seed)
-        at = mg.gan.run.generate(run.generator, z)
-        samples = run.sample(report.COMPARED, run.config.seed)
+    run = mg.gan.load(real)
+    page = Page(report.page(real))
+    z = mg.gan.run.latents(report.BETWEEN, "normal", run.config.seed)
+    at = mg.gan.run.generate(run.generator, z)
+    samples = run.sample(report.COMPARED, run.config.seed)
     way, pairs = (cut(decoded(img["src"])) for img in page.found("img")[-2:])
     corners = way.reshape(report.BETWEEN - 1, report.COLUMNS, 28, 28)
     np.testing.assert_allclose(corners[:, 0], shades(at[:-1]), atol=1)  # one shade of 256, for rounding
@@ -329,6 +329,7 @@ def shown(dom):
     return [img["data-epoch"] for img in pictures if "hidden" not in img]
 
 
+@pytest.mark.host
 @in_chromium
 def test_in_a_browser_the_page_opens_without_an_error_and_the_slider_changes_the_picture(tmp_path):
     lines = [json.dumps({"step": i, "epoch": 1, "loss_d": 1.0, "warnings": HARM[:5]}) for i in range(3)]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,17 +21,26 @@ from minigan.gan import PRESETS, Trainer, checkpoint, files
 
 MINIGAN = [sys.executable, "-c", "from minigan.cli import main; main()"]
 STOPPED = """
-import sys
-from minigan import data
-from minigan.gan import Trainer, checkpoint
+import os, sys
+import safetensors.numpy, tqdm
+from minigan import backends, data
+from minigan.gan import Trainer, checkpoint, pictures
 images, labels = data.digits()
+backends.current().kernels, pictures.losses([]), pictures.grid(images[:64])  # loaded once for all that are killed
 data.load = lambda *_: (images[:80], labels[:80])
-trainer, save = Trainer.resume(sys.argv[1], steps=40), checkpoint.save
+save = checkpoint.save
 def noted(run, step, *what):
     save(run, step, *what)
     print(step, flush=True)
 checkpoint.save = noted
-trainer.run()
+for _ in sys.stdin:
+    if child := os.fork():
+        os.waitpid(child, 0)
+        print(flush=True)
+    else:
+        print(os.getpid(), flush=True)
+        Trainer.resume(sys.argv[1], steps=40).run()
+        os._exit(0)
 """
 
 
@@ -122,23 +132,24 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 
 
 @pytest.mark.host
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its runs by fork")
 def test_fifty_kills_at_random_moments_lose_nothing(tmp_path):
     """An epoch is one step here, so that most of the time goes into writing files."""
     often = {"batch_size": 80, "steps": 40}
     Trainer(settings(tmp_path / "whole", **often)).run()
     Trainer(settings(tmp_path / "killed", **often | {"steps": 1})).run()
     moments, reached = random.Random(0), 1
-    for _ in range(50):
-        child = subprocess.Popen(
-            [sys.executable, "-c", STOPPED, tmp_path / "killed"], stdout=subprocess.PIPE, text=True
-        )
-        with child:
-            steps = [int(child.stdout.readline())]  # it saves what it found
+    command = [sys.executable, "-c", STOPPED, tmp_path / "killed"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        for _ in range(50):
+            print(file=parent.stdin, flush=True)
+            child, *steps = int(parent.stdout.readline()), int(parent.stdout.readline())  # it saves what it found
             time.sleep(moments.uniform(0, 0.3))
-            child.kill()
-            steps += map(int, child.stdout.read().split())
-        assert steps[0] >= reached
-        reached = steps[-1]
+            with suppress(ProcessLookupError):  # it has come to its end
+                os.kill(child, signal.SIGKILL)
+            steps += map(int, iter(parent.stdout.readline, "\n"))
+            assert steps[0] >= reached
+            reached = steps[-1]
     trainer = Trainer.resume(tmp_path / "killed", steps=40)
     assert trainer.done >= reached
     trainer.run()

@@ -115,6 +115,7 @@ def test_shifts_move_images_whole_and_each_way():
     }  # 25, each missed by 500 draws once in a billion
 
 
+@pytest.mark.host
 def test_one_command_trains_a_judge(tmp_path):
     """On digits so few that it takes a second; the same seed gives the same weights."""
     images, labels = mg.data.digits()

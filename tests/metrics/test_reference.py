@@ -7,6 +7,8 @@ import minigan as mg
 from minigan.metrics import reference
 from minigan.metrics.reference import training_images
 
+pytestmark = pytest.mark.host  # where the judge looks at images
+
 
 def write_split(folder, split, images, labels):
     for kind, array in (("images-idx3", ((images[:, 0] + 1) * 127.5).round()), ("labels-idx1", labels)):

@@ -432,6 +432,7 @@ def picture(dom):
     return dom[dom.index("<svg") : dom.index("</svg>") + 6]
 
 
+@pytest.mark.host
 @in_chromium
 def test_in_a_browser_modules_fold_and_unfold_by_mouse_and_by_keyboard(tmp_path):
     G, D, z = a_gan()
@@ -481,6 +482,7 @@ def test_in_a_browser_modules_fold_and_unfold_by_mouse_and_by_keyboard(tmp_path)
     assert after("button(1); button(0)") == whole
 
 
+@pytest.mark.host
 @in_chromium
 def test_in_a_browser_a_long_graph_unfolds(tmp_path):
     found = chain(200)

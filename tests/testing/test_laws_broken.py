@@ -220,6 +220,19 @@ def test_a_cycle_is_not_left_to_the_collector():
         gc.set_threshold(*before)
 
 
+def test_a_node_is_found_wherever_the_collector_keeps_it():
+    kept = []
+
+    def f(x):
+        y = x + x  # whose node saves no array
+        kept.append(y._edge)
+        gc.collect()
+        return y
+
+    with pytest.raises(LawBroken, match="the node of add is alive"):
+        check_no_graph_left(f, X)
+
+
 def test_a_wrong_fast_rule_is_noticed_and_named(monkeypatch):
     monkeypatch.setitem(backends.current().fast_rules, ("tanh", ("x",)), lambda xp, dy, y: dy * (1 - y))
     f = lambda x: mg.ops.exp(mg.ops.tanh(mg.ops.sin(x)))

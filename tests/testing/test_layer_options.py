@@ -146,6 +146,7 @@ def test_a_decorated_test_is_one_test_a_check(check):
     check()
 
 
+@pytest.mark.host
 def test_each_check_has_its_id_and_expected_failures_are_shown_with_their_reason(pytester):
     pytester.makepyfile(
         """
@@ -187,6 +188,7 @@ def test_each_check_has_its_id_and_expected_failures_are_shown_with_their_reason
     result.stdout.no_fnmatch_line("*test_coupled?check_backends?*")
 
 
+@pytest.mark.host
 def test_neither_hypothesis_nor_pytest_is_needed_for_a_plain_shape():
     program = (
         "import sys\n"

@@ -13,6 +13,7 @@ DTYPES = ["float64", "float32", "float16", "int64", "int8", "uint8", "bool"]
 rngs = st.builds(np.random.default_rng, st.integers(0, 2**32 - 1))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", LAYOUTS)
 @settings(max_examples=200)
 @given(st.data(), shapes(), rngs)
@@ -41,6 +42,7 @@ def test_layouts_of_the_backend_s_own_arrays(name, a, rng):
     assert name == "read-only" or lies(name, LAYOUTS[name](a, rng))
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(st.data(), shapes(max_dims=3), rngs)
 def test_strided_arrays_lie_among_poison(dtype, data, shape, rng):

@@ -1,5 +1,8 @@
 """The pytest plugin, in sessions of its own: sealed state, backends, marks."""
 
+import pytest
+
+pytestmark = pytest.mark.host
 pytest_plugins = ["pytester"]
 
 STATE = """

@@ -22,6 +22,7 @@ many = settings(max_examples=200)
 # -- arrays -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.host
 @many
 @given(st.data(), shapes(), st.sampled_from(["float64", "float32", "float16"]), st.booleans())
 def test_floats_keep_away_from_kinks(data, shape, dtype, unique):
@@ -61,6 +62,7 @@ def test_integers(data, shape, dtype, unique):
     assert all(-most <= v <= most for v in a.ravel().tolist())
 
 
+@pytest.mark.host
 def test_every_value_of_the_small_dtypes_is_drawn():
     drawn = lambda **options: {v for a in collect(arrays((20,), layout="C", **options), 400) for v in a.tolist()}
     assert drawn(dtype="bool") == {False, True}
@@ -96,6 +98,7 @@ def test_any_layout_is_every_layout():
     assert reached(collect(arrays((2, 3), unique=True), 200)) == set(LAYOUTS) - {"broadcast"}
 
 
+@pytest.mark.host
 def test_shapes_reach_their_bounds():
     found = collect(shapes())
     assert {len(s) for s in found} == {0, 1, 2, 3, 4}
@@ -163,6 +166,7 @@ def test_the_op_gives_the_shape_that_the_geometry_implies(transposed, ndim, data
         assert {g.x_shape[2], g.weight_shape[2], g.output_shape[2]} == {1}
 
 
+@pytest.mark.host
 @KINDS
 def test_every_setting_is_reached(transposed):
     found = collect(conv_geometry(transposed=transposed))
@@ -217,6 +221,7 @@ def test_nothing_is_filtered(module):
     assert re.findall(throws, inspect.getsource(module)) == []
 
 
+@pytest.mark.host
 def test_arrays_shrink_to_the_simplest():
     a = simplest(arrays(shapes()), lambda a: a.size > 0)
     assert (a.shape, a.tolist()) == ((), 1.0)
@@ -227,6 +232,7 @@ def test_arrays_shrink_to_the_simplest():
     assert simplest(arrays((4,), unique=True), lambda a: True).tolist() == [1.0, -1.0, 2.0, -2.0]
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("unique", [False, True])
 def test_the_shape_shrinks_before_the_values(unique):
     """Also where the values that matter lie anywhere, and the arrays that were found first are large."""
@@ -236,6 +242,7 @@ def test_the_shape_shrinks_before_the_values(unique):
     assert set(a.ravel().tolist()) <= {1.0, -1.0, 2.0, -2.0}
 
 
+@pytest.mark.host
 def test_elements_shrink_one_by_one():
     a = simplest(arrays((4, 4)), lambda a: a[1, 2] < 0 and a[3, 3] > 1)
     expected = np.ones((4, 4))
@@ -269,6 +276,7 @@ def test_a_geometry_shrinks_to_the_least_then_its_values_are_short(transposed):
 # -- without hypothesis -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.host
 @pytest.mark.parametrize("name", ["arrays", "layers"])
 def test_the_strategies_say_what_to_install(name):
     code = f"""
@@ -286,6 +294,7 @@ from minigan.testing import {name}
     )
 
 
+@pytest.mark.host
 def test_importing_minigan_testing_loads_no_hypothesis():
     code = (
         "import sys, minigan.testing as t; print('hypothesis' in sys.modules, 'arrays' in dir(t), t.shapes.__module__)"
