@@ -209,6 +209,7 @@ def bench(
     threads: int | None = None,
     batch_size: int | None = None,
     backend: Literal["numpy", "cupy"] = "numpy",
+    precision: Literal["fp32", "tf32"] = "fp32",
     json: bool = False,
     as_is: bool = False,
     scaling: bool = False,
@@ -224,6 +225,7 @@ def bench(
         threads: of each side; 2 if not given, or fewer where the machine has fewer.
         batch_size: samples a step; each network's own if not given.
         backend: numpy for the CPU, cupy for a GPU.
+        precision: of products and convolutions on a GPU, of all sides; stated with every figure.
         json: print one JSON document instead of text.
         as_is: keep settings of the environment that hold libraries back from the processor's own instructions.
         scaling: time and memory against batch, width and image side instead, as tables in Markdown.
@@ -245,7 +247,7 @@ def bench(
         raise RunError(
             "--out is for the tables of --scaling, --modes and --quality; add one, or send the text to a file with >"
         )
-    options = Options(threads, batch_size, backend, as_is)
+    options = Options(threads, batch_size, backend, as_is, precision=precision)
     try:
         if scaling:
             well = run.scale(out, options, json)
@@ -312,7 +314,8 @@ def main() -> None:
         print(f"minigan: error: {error}", file=sys.stderr)
         sys.exit(1 if failed else 2)
     except MemoryError as error:
-        print(f"minigan: error: not enough memory: {error}; try a smaller width, size or batch", file=sys.stderr)
+        advice = "try a smaller width, size or batch, or end other programs that hold memory"
+        print(f"minigan: error: not enough memory: {str(error).rstrip('.')}; {advice}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("minigan: stopped", file=sys.stderr)

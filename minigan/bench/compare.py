@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,13 +19,38 @@ from minigan import backends
 from minigan.backends.pool import usable
 from minigan.bench.crew import Crew, environment
 from minigan.bench.networks import CHAIN, LAMBDA, Network, described, players
-from minigan.bench.products import products
+from minigan.bench.products import least, products
 from minigan.bench.sameness import difference
 from minigan.gan.models import LATENT
 
-PYTORCH, FLOOR = "PyTorch", "matrix products"
-VARIANTS = tuple(product(("fused", "foreach"), ("contiguous", "channels_last")))  # PyTorch's Adams and memory formats
+PYTORCH, GRAPHS, COMPILED, FLOOR = "PyTorch", "CUDA graphs", "torch.compile", "matrix products"
 MEMORY_STEPS = 10  # what an allocator leaves in pieces adds up over the first few
+LARGE = {"copied": 1 << 28, "side": 8192}  # numbers, 1 GiB, that no cache holds; and a product that keeps a GPU busy
+
+
+class Variant(NamedTuple):
+    """PyTorch's step in one of its ways.
+
+    Attributes:
+        adam: the optimiser's form.
+        layout: the memory format.
+        way: eager, op by op; graph, captured once and replayed; or the mode in which ``torch.compile`` takes the players.
+    """
+
+    adam: str
+    layout: str
+    way: str = "eager"
+
+    def __str__(self) -> str:
+        return ", ".join(self[:2] if self.way == "eager" else self)
+
+
+LAYOUTS = ("contiguous", "channels_last")
+VARIANTS = tuple(Variant(*pair) for pair in product(("fused", "foreach"), LAYOUTS))
+ON_GPU = {  # what PyTorch offers there besides; the fused Adam is one kernel and has no rival in them
+    GRAPHS: tuple(Variant("fused", layout, "graph") for layout in LAYOUTS),
+    COMPILED: tuple(Variant("fused", *pair) for pair in product(LAYOUTS, ("default", "reduce-overhead"))),
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +64,7 @@ class Options:
         as_is: keep settings of the environment that hold libraries back.
         blocks: how often each side has its turn.
         seconds: of a turn, at least.
+        precision: of a GPU's products and convolutions, fp32 or tf32.
     """
 
     threads: int | None = None
@@ -47,6 +73,12 @@ class Options:
     as_is: bool = False
     blocks: int = 15
     seconds: float = 1.2
+    precision: str = "fp32"
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the sides compute on a GPU."""
+        return self.backend != "numpy"
 
     @property
     def count(self) -> int:
@@ -55,10 +87,14 @@ class Options:
 
     def sides(self) -> dict[str, dict[str, str]]:
         """minigan's sides by label, with what each adds to its environment."""
-        if self.backend != "numpy":
+        if self.on_gpu:
             return {"minigan": {}}
         fast: dict[str, dict[str, str]] = {"with fast": {}} if find_spec("numba") else {}
         return {"NumPy alone": {"MINIGAN_FAST": "0"}, **fast}
+
+    def peers(self, network: Network) -> dict[str, Sequence[Variant]]:
+        """PyTorch's sides by label, with the variants to be tried."""
+        return {PYTORCH: VARIANTS, **(ON_GPU if self.on_gpu and network.step != "chain" else {})}
 
 
 def torch_version() -> str | None:
@@ -76,11 +112,14 @@ class Bench:
         network: what to measure.
         options: how.
         folder: where the files go.
+
+    Attributes:
+        notes: why one of PyTorch's ways on a GPU has no figures.
     """
 
     def __init__(self, network: Network, options: Options, folder: Path) -> None:
         self.network, self.options, self.folder = network, options, folder
-        self.crew = Crew()
+        self.crew, self.notes = Crew(), list[str]()
         self.job: dict[str, Any] = {
             "network": asdict(network),
             "step": network.step, "lr": network.lr, "betas": network.betas, "lambda": LAMBDA, "chain": CHAIN,
@@ -101,15 +140,18 @@ class Bench:
             numbers = {k: a.astype("float32") for k, a in numbers.items()}
             np.savez(self.job["numbers"], **numbers, **state)
 
-    def start(self, label: str, variant: tuple[str, str] | None = None) -> bool:
+    def start(self, label: str, variant: Variant | None = None, precision: str | None = None) -> bool:
         """Start the worker of a side: one of minigan's labels, PyTorch in a variant, or the floor."""
-        side = {PYTORCH: "torch", FLOOR: "floor"}.get(label, "minigan")
+        side = "torch" if variant else "floor" if label == FLOOR else "minigan"
+        precision = precision or self.options.precision
         job = self.folder / f"{label}.json"
-        job.write_text(json.dumps({**self.job, "variant": variant}))
+        job.write_text(json.dumps({**self.job, "variant": variant, "precision": precision}))
         settings = self.options.sides().get(label, {})
+        if label == FLOOR and precision == "tf32":
+            settings = {"CUPY_TF32": "1"}
         return self.crew.start(label, side, job, environment(self.options.count, self.options.as_is, **settings))
 
-    def alone(self, label: str, command: str, argument: Any, variant: tuple[str, str] | None = None) -> Any:
+    def alone(self, label: str, command: str, argument: Any, variant: Variant | None = None) -> Any:
         """One answer of a side's fresh process."""
         if not self.start(label, variant):
             return None
@@ -125,28 +167,54 @@ class Bench:
         took = took and self.crew.ask(label, "run", few := max(1, min(100, int(seconds / 5 / took)))) / few
         return max(1, round(seconds / took)) if took else 1
 
-    def best_variant(self, variants: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+    def best_variant(self, variants: Sequence[Variant], label: str = PYTORCH) -> Variant | None:
         """The variant of PyTorch that is fastest in a short trial, each in a process of its own; None if it does not run."""
         if self.network.step == "chain":
             return variants[0]
         if self.network.model == "mlp":  # no images in the memory formats' sense
-            variants = [v for v in variants if v[1] == "contiguous"]
+            variants = [v for v in variants if v.layout == "contiguous"]
         times = {}
         for variant in variants:
-            if not self.start(PYTORCH, variant):
+            took = self.trial(label, variant)
+            if took is not None:
+                times[variant] = took
+            elif label == PYTORCH:
                 return None
-            steps = self.steps(PYTORCH, self.options.seconds / 3)
-            trials = [self.crew.ask(PYTORCH, "run", steps) for _ in range(3)]
-            if None in trials:
-                return None
-            times[variant] = min(trials) / steps
-            self.crew.dismiss(PYTORCH)
-        return min(times, key=lambda variant: times[variant])
+            else:
+                lines = self.crew.errors.pop().splitlines()
+                reason = next((line for line in reversed(lines) if "Error" in line), lines[-1])
+                self.notes.append(f"{label} falls away as {variant}: {reason.strip()}")
+        return min(times, key=lambda variant: times[variant]) if times else None
 
-    def refused(self) -> str | None:
-        """Why the sides that are alive must not be compared, or None where they compute the same."""
+    def trial(self, label: str, variant: Variant) -> float | None:
+        """Seconds a step of a variant, the best of three short turns; None if it does not run."""
+        if not self.start(label, variant):
+            return None
+        steps = self.steps(label, self.options.seconds / 3)
+        turns = [self.crew.ask(label, "run", steps) for _ in range(3)]
+        if None in turns:
+            return None
+        self.crew.dismiss(label)
+        return min(turns) / steps
+
+    def best_variants(self) -> dict[str, Variant]:
+        """The fastest variant of each of PyTorch's sides that run; none where it does not run op by op."""
+        found = {}
+        for label, variants in self.options.peers(self.network).items():
+            variant = self.best_variant(variants, label)
+            if variant is not None:
+                found[label] = variant
+            elif label == PYTORCH:
+                break
+        return found
+
+    def refused(self, precision: str) -> str | None:
+        """Why the sides that are alive must not be compared, or None where they compute the same.
+
+        A way of PyTorch's on a GPU that computes something else than PyTorch op by op is dismissed with a note.
+        """
         found: dict[str, tuple[list[float], dict[str, Any]]] = {}
-        for label in [PYTORCH, *self.options.sides()]:
+        for label in [*self.options.peers(self.network), *self.options.sides()]:
             path = self.folder / f"{label}.npz"
             losses = self.crew.ask(label, "check", str(path))
             if losses is not None:
@@ -156,11 +224,15 @@ class Bench:
             return None
         reference, *others = found
         for label in others:
-            if reason := difference(*found[label], *found[reference]):
-                return (
+            if reason := difference(*found[label], *found[reference], precision):
+                text = (
                     f"{label} and {reference} compute different things from the same weights, so that nothing is "
                     f"compared: {reason}"
                 )
+                if label not in ON_GPU:
+                    return text
+                self.notes.append(text)
+                self.crew.dismiss(label)
         return None
 
     def turns(self) -> dict[str, list[float]]:
@@ -174,6 +246,15 @@ class Bench:
                     times[label].append(seconds / n)
         return {label: column for label, column in times.items() if label in self.crew.workers}
 
+    def floors(self) -> dict[str, dict[str, float]]:
+        """What a step must at least move and compute, at the rates that the GPU reaches with nothing else to do."""
+        rates = self.alone(FLOOR, "rates", LARGE) if self.job["products"] else None
+        amounts = least(self.network)
+        return {
+            what: {"amount": amounts[what], "rate": rate, "time": 1e3 * amounts[what] / rate}
+            for what, rate in (rates or {}).items()
+        }
+
 
 def measure(network: Network, options: Options) -> dict[str, Any]:
     """All figures of one network, as plain data.
@@ -183,7 +264,9 @@ def measure(network: Network, options: Options) -> dict[str, Any]:
         and `variant`), `time` (median), `memory_mb` (None where not measured), and where PyTorch ran `ratio` (median of
         block ratios with quartiles) and `memory_ratio`, where there is a floor `floor_ratio`, and of minigan's `profile`;
         `floor`, the matrix products' time; `errors`, messages of what went wrong; `said`, lines that sides wrote on
-        standard error.
+        standard error. On a GPU also `precision`; of the sides `launches` (None where nobody counts them) and of
+        minigan's `ratios` to the other ways of PyTorch's, by label; `floors`: of `bytes` and `operations` the `amount` a step, the
+        `rate` a second and the `time`; `notes`, why a way of PyTorch's has no figures.
     """
     network = Network(**{**asdict(network), "batch": options.batch or network.batch})
     scale, unit = (1e6 / CHAIN, "us an op") if network.step == "chain" else (1e3, "ms a step")
@@ -191,6 +274,8 @@ def measure(network: Network, options: Options) -> dict[str, Any]:
     result["batch"] = None if network.step == "chain" else network.batch
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(network, options, Path(folder))
+        if options.on_gpu:
+            result |= {"precision": options.precision, "floors": {}, "notes": bench.notes}
         with bench.crew:
             _measure(bench, scale, result)
         return {**result, "errors": bench.crew.errors, "said": bench.crew.said}
@@ -199,18 +284,22 @@ def measure(network: Network, options: Options) -> dict[str, Any]:
 def _measure(bench: Bench, scale: float, result: dict[str, Any]) -> None:
     """Fill in the figures, as far as they can be had; times are seconds a step times `scale`."""
     network, options, crew = bench.network, bench.options, bench.crew
-    variant = bench.best_variant(VARIANTS) if torch_version() else None
-    labels = [*options.sides(), *([PYTORCH] if variant else [])]
+    variants = bench.best_variants() if torch_version() else {}
+    labels = [*options.sides(), *variants]
     memory = {}
-    if network.step != "chain" and options.backend == "numpy":
-        memory = {label: bench.alone(label, "memory", MEMORY_STEPS, variant) for label in labels}
-    for label in labels:
-        bench.start(label, variant)
-    if refusal := bench.refused():
-        crew.errors.append(refusal)
-        return
+    if network.step != "chain" and not options.on_gpu:
+        memory = {label: bench.alone(label, "memory", MEMORY_STEPS, variants.get(label)) for label in labels}
+    for precision in dict.fromkeys(("fp32", options.precision)):  # first where rounding is too little to hide a mistake
+        for label in list(crew.workers):
+            crew.dismiss(label)
+        for label in labels:
+            bench.start(label, variants.get(label), precision)
+        if refusal := bench.refused(precision):
+            crew.errors.append(refusal)
+            return
+        labels = [label for label in labels if label in crew.workers]
     facts = {label: worker.facts for label, worker in crew.workers.items()}
-    if bench.job["products"]:
+    if bench.job["products"] and not options.on_gpu:  # there, launches of single products are no floor
         bench.start(FLOOR)
     times = bench.turns()
     for label in list(crew.workers):
@@ -220,8 +309,13 @@ def _measure(bench: Bench, scale: float, result: dict[str, Any]) -> None:
     sides = result["sides"] = {
         label: {**facts[label], **_figures(label, times, memory, scale)} for label in labels if label in times
     }
-    if PYTORCH in sides and network.step != "chain":
-        sides[PYTORCH]["variant"] = ", ".join(variant or ())
+    if network.step != "chain":
+        for label in sides.keys() & variants.keys():
+            sides[label]["variant"] = str(variants[label])
+    if options.on_gpu:
+        result["floors"] = bench.floors()
+        for label in sides:
+            sides[label]["launches"] = bench.alone(label, "launches", None, variants.get(label))
     for label in options.sides():
         if label in sides:
             steps = max(1, round(options.seconds / statistics.median(times[label])))
@@ -236,11 +330,16 @@ def _figures(label: str, times: Mapping[str, list[float]], memory: Mapping[str, 
     def ratios(other: str) -> list[float]:
         return [a / b for a, b in zip(times[label], times[other], strict=True)]
 
-    if label != PYTORCH and PYTORCH in times:
-        low, middle, high = statistics.quantiles(ratios(PYTORCH), n=4)
-        figures["ratio"] = {"median": middle, "quartiles": [low, high]}
+    def quartiles(other: str) -> dict[str, Any]:
+        low, middle, high = statistics.quantiles(ratios(other), n=4)
+        return {"median": middle, "quartiles": [low, high]}
+
+    if label not in (PYTORCH, *ON_GPU) and PYTORCH in times:
+        figures["ratio"] = quartiles(PYTORCH)
         peer = memory.get(PYTORCH)
         figures["memory_ratio"] = memory[label] / peer if memory.get(label) is not None and peer else None
+        if others := [other for other in times if other in ON_GPU]:
+            figures["ratios"] = {other: quartiles(other) for other in others}
     if FLOOR in times:
         figures["floor_ratio"] = statistics.median(ratios(FLOOR))
     return figures

@@ -23,6 +23,8 @@ HELD_BACK = (
     "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS",
 )  # fmt: skip
 """Settings that keep a library from the processor's own instructions."""
+PRECISION = ("CUPY_TF32", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
+"""Settings that change a GPU's precision behind the back of ``--precision``; never kept."""
 
 
 class WorkerDied(RuntimeError):
@@ -31,7 +33,7 @@ class WorkerDied(RuntimeError):
 
 def environment(threads: int, as_is: bool, **settings: str) -> dict[str, str]:
     """A worker's environment: this minigan, this many threads, `settings`; and unless `as_is`, nothing held back."""
-    dropped = {"MINIGAN_FAST", *([] if as_is else HELD_BACK)}
+    dropped = {"MINIGAN_FAST", *PRECISION, *([] if as_is else HELD_BACK)}
     kept = {k: v for k, v in os.environ.items() if k not in dropped}
     path = os.pathsep.join(filter(None, [str(Path(minigan.__file__).parent.parent), kept.get("PYTHONPATH")]))
     return kept | dict.fromkeys(VARIABLES, str(threads)) | settings | {"PYTHONPATH": path}

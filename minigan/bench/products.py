@@ -1,4 +1,4 @@
-"""The floor: the matrix products of a step, if convolutions are products of patches."""
+"""The floors: the matrix products of a step, if convolutions are products of patches, and what they must move."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from minigan.gan.models import LATENT
 
 
 class Product(NamedTuple):
-    """(rows, inner) @ (inner, columns), and which operand lies transposed in memory: ``"a"``, ``"b"`` or none."""
+    """(rows, inner) @ (inner, columns), as part of a layer.
+
+    Attributes:
+        transposed: the operand that lies transposed in memory, ``"a"``, ``"b"`` or none.
+        numbers: how many the layer's operands and result hold, its image and not the patches.
+    """
 
     rows: int
     inner: int
     columns: int
     transposed: str
+    numbers: int
 
 
 class Products(NamedTuple):
@@ -47,6 +53,21 @@ def products(network: Network) -> list[Product]:
     return [*(layer.forward for layer in g), *_learning(d), *_learning(d), *_judging(d), *_penalised(d)]
 
 
+def least(network: Network) -> dict[str, int]:
+    """What a step has to do at least, one layer's product after the other.
+
+    Returns:
+        `operations`: multiplications and additions of all products.
+        `bytes`: each product's operands read once and its result written once, and Adam's seven numbers a parameter: it
+        reads the gradient, and reads and writes the parameter and both moments. Activations, batch norm and losses count
+        nothing, as they can be done on the way.
+    """
+    needed, (g, d) = products(network), players(network)
+    learning = [*d.parameters(), *(g.parameters() if network.step == "adversarial" else ())]
+    numbers = sum(p.numbers for p in needed) + 7 * sum(p.size for p in learning)
+    return {"bytes": 4 * numbers, "operations": 2 * sum(p.rows * p.inner * p.columns for p in needed)}
+
+
 def _learning(layers: list[Products]) -> list[Product]:
     """Forward and back to the weights; by the input of the first layer, data, nothing is wanted."""
     first, *others = layers
@@ -71,20 +92,22 @@ class Matrix(NamedTuple):
     """A layer as a matrix: one sample is `rows` times `inputs` numbers in, `outputs` out.
 
     A convolution's rows are places of its output and its inputs a patch; a transposed convolution's rows are places of
-    its input and its outputs a patch.
+    its input and its outputs a patch. Of a sample's numbers `x` come in and `y` go out.
     """
 
     rows: int
     inputs: int
     outputs: int
+    x: int
+    y: int
 
     def on(self, batch: int) -> Products:
         """Its products on a batch."""
-        rows = batch * self.rows
+        rows, numbers = batch * self.rows, batch * (self.x + self.y) + self.inputs * self.outputs
         return Products(
-            Product(rows, self.inputs, self.outputs, ""),
-            Product(rows, self.outputs, self.inputs, "b"),
-            Product(self.inputs, rows, self.outputs, "a"),
+            Product(rows, self.inputs, self.outputs, "", numbers),
+            Product(rows, self.outputs, self.inputs, "b", numbers),
+            Product(self.inputs, rows, self.outputs, "a", numbers),
         )
 
 
@@ -94,15 +117,14 @@ def matrices(player: nn.Sequential, shape: tuple[int, ...]) -> Iterator[Matrix]:
     for layer in player:
         with no_grad():
             y = layer(x)
+        sizes = math.prod(x.shape[1:]), math.prod(y.shape[1:])
         match layer:
             case nn.Dense():
-                yield Matrix(1, layer.in_features, layer.out_features)
+                yield Matrix(1, layer.in_features, layer.out_features, *sizes)
             case nn.Conv2d():
-                yield Matrix(
-                    math.prod(y.shape[2:]), layer.in_channels * math.prod(layer.kernel_size), layer.out_channels
-                )
+                patch = layer.in_channels * math.prod(layer.kernel_size)
+                yield Matrix(math.prod(y.shape[2:]), patch, layer.out_channels, *sizes)
             case nn.ConvTranspose2d():
-                yield Matrix(
-                    math.prod(x.shape[2:]), layer.in_channels, layer.out_channels * math.prod(layer.kernel_size)
-                )
+                patch = layer.out_channels * math.prod(layer.kernel_size)
+                yield Matrix(math.prod(x.shape[2:]), layer.in_channels, patch, *sizes)
         x = y

@@ -19,7 +19,7 @@ import numpy as np
 
 from minigan import data, metrics
 from minigan.bench import report
-from minigan.bench.compare import PYTORCH, VARIANTS, Bench, Options, torch_version
+from minigan.bench.compare import PYTORCH, VARIANTS, Bench, Options, Variant, torch_version
 from minigan.bench.crew import environment
 from minigan.bench.networks import NETWORKS
 from minigan.gan import load
@@ -61,7 +61,7 @@ def _minigan(out: Path, seed: int, given: Options, train: Sequence[str]) -> dict
     return {"side": "minigan", "seed": seed, "seconds": seconds, "steps": steps, **_figures(evaluate(load(out)))}
 
 
-def _peer(bench: Bench, variant: tuple[str, str], seed: int, seconds: float) -> dict[str, Any]:
+def _peer(bench: Bench, variant: Variant, seed: int, seconds: float) -> dict[str, Any]:
     """The plain network and its plain recipe, for as many seconds."""
     asked: dict[str, Any] = {
         "images": str(bench.folder / "digits.npy"),

@@ -25,7 +25,7 @@ def bench(only: str | None, options: Options, as_json: bool) -> bool:
     """Measure one network or all, and print each as soon as it is measured; whether nothing went wrong.
 
     Raises:
-        RunError: an unknown network, or a batch below 1.
+        RunError: an unknown network, a batch below 2, or a precision that the backend does not have.
         BackendError: a backend or a number of threads that this machine does not have.
     """
     networks = [named(only)] if only else list(NETWORKS.values())
@@ -64,7 +64,7 @@ def modes(out: Path | None, options: Options, seeds: int, as_json: bool, **chang
     """Train toys from several seeds, and print the table, or write it to `out` with a picture beside it; True.
 
     Raises:
-        RunError: `out` lies in no folder, or fewer than one seed.
+        RunError: `out` lies in no folder, fewer than one seed, or a GPU.
     """
     from minigan.bench import modes
 
@@ -87,7 +87,7 @@ def quality(out: Path | None, options: Options, seeds: int, as_json: bool, train
     """Train digits from several seeds beside PyTorch, and print the table, or write it to `out`; True.
 
     Raises:
-        RunError: `out` lies in no folder, or fewer than one seed.
+        RunError: `out` lies in no folder, fewer than one seed, or a GPU.
     """
     from minigan.bench import quality
 
@@ -103,6 +103,8 @@ def quality(out: Path | None, options: Options, seeds: int, as_json: bool, train
 
 def _asked(out: Path | None, options: Options, seeds: int, as_json: bool) -> dict[str, Any]:
     """Refuse what cannot be written or trained; the machine."""
+    if options.on_gpu:
+        raise RunError("--modes and --quality train on NumPy; leave out --backend")
     if seeds < 1:
         raise RunError(f"--seeds must be at least 1, got {seeds}")
     _check_out(out)
@@ -130,9 +132,15 @@ def _begin(options: Options, quiet: bool) -> tuple[dict[str, Any], list[str]]:
     """Refuse what cannot be measured here; the machine, and what there is to say before figures, printed unless `quiet`."""
     if options.batch is not None and options.batch < 2:
         raise RunError(f"--batch-size must be at least 2, for batch norm, got {options.batch}")
+    if options.precision != "fp32" and not options.on_gpu:
+        raise RunError(
+            f"--precision {options.precision} is for a GPU's products: add --backend cupy; NumPy computes in fp32 alone"
+        )
     backends.set_threads(options.count)
-    backends.get(options.backend)
+    home = backends.get(options.backend)
     facts, notes = report.machine(), _notes(options)
+    if options.on_gpu:
+        facts["gpu"] = {**report.gpu(home.module), "precision": options.precision}
     if not quiet:
         print("\n".join([report.heading(facts, options.count), *notes]), flush=True)
     return facts, notes

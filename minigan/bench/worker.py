@@ -13,11 +13,13 @@ import importlib.util
 import json
 import os
 import sys
+import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+WARM_UP = 3  # steps until everything is compiled, chosen and captured
 REHEARSED = 8  # samples: enough that large arrays' ways of computing are taken
 
 
@@ -60,6 +62,25 @@ def memory(side: Any, steps: int) -> float | None:
     return None if before is None or after is None else (after - before) / 1e6
 
 
+def launches(side: Any) -> int | None:
+    """Kernels that a GPU runs in one step, counted by PyTorch's profiler, which sees every library's; None without it.
+
+    It starts after the warm-up and once: a profiler that was there before a step was captured may see nothing later.
+    """
+    with contextlib.suppress(ImportError):
+        torch = import_module("torch")
+        if torch.cuda.is_available():
+            run(side, WARM_UP)
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as seen:
+                run(side, 1)
+            with tempfile.TemporaryDirectory() as folder:
+                trace = Path(folder) / "trace.json"
+                seen.export_chrome_trace(str(trace))
+                events = json.loads(trace.read_text())["traceEvents"]
+            return sum(event.get("cat") == "kernel" for event in events) or None
+    return None
+
+
 def _restart_peak() -> bool:
     """Begin to look for the peak anew; False where the system does not offer it."""
     try:
@@ -99,6 +120,8 @@ def main() -> None:
             answer: Any = run(side, argument)
         elif command == "memory":
             answer = memory(side, argument)
+        elif command == "launches":
+            answer = launches(side)
         else:
             answer = getattr(side, command)(argument)
         print(json.dumps(answer), file=answers, flush=True)

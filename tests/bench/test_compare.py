@@ -40,7 +40,7 @@ def test_both_sides_compute_the_same(name, tmp_path):
     with bench.crew as crew:
         assert bench.start(OURS[0])
         assert bench.start(PYTORCH, compare.VARIANTS[0])
-        assert bench.refused() is None
+        assert bench.refused("fp32") is None
         assert crew.errors == []
     files = [dict(np.load(tmp_path / f"{label}.npz")) for label in (OURS[0], PYTORCH)]
     wanted = {"adversarial": {"g", "d"}, "critic": {"d"}, "chain": {"x"}}[NETWORKS[name].step]

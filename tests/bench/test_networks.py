@@ -1,13 +1,22 @@
 """What is measured: players that take latents to images to values, PyTorch's names for their layers, and the floor's products."""
 
+import tempfile
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_support import SHORT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minigan as mg
+from minigan.backends.numpy import NUMPY
+from minigan.bench.compare import Bench
+from minigan.bench.minigan_side import Side
 from minigan.bench.networks import MAKERS, NETWORKS, Network, described, named, players
-from minigan.bench.products import matrices, products
+from minigan.bench.products import least, matrices, products
 from minigan.errors import RunError
 
 
@@ -89,3 +98,48 @@ def test_the_penalty_goes_down_to_the_images_and_up_again():
     assert [shapes[p] for p in first] == [4, 1, 3]
     assert [shapes[p] for p in last] == [3, 3, 3]
     assert products(NETWORKS["tanh"]) == []
+
+
+# -- what a step does at least, and what it does -----------------------------------------------------------------------------
+
+
+class Watch:
+    """Counts what a real step multiplies and moves: the outermost calls of the kernels that have a weight's shape, and Adam's.
+
+    A convolution multiplies each place of its small side with the whole weight.
+    """
+
+    def __init__(self, patch):
+        self.counted, self.inside = Counter(), False
+        self.watch(patch, "conv2d", lambda x, weight, y: (x.size, weight.size, y.size, y[:, 0].size * weight.size))
+        self.watch(patch, "conv2d_input_grad", lambda dy, w, dx: (dy.size, w.size, dx.size, dy[:, 0].size * w.size))
+        self.watch(patch, "conv2d_weight_grad", lambda x, dy, dw: (x.size, dy.size, dw.size, dy[:, 0].size * dw.size))
+        self.watch(patch, "matmul", lambda a, b, y: (a.size, b.size, y.size, a.size * b.shape[1]))
+        self.watch(patch, "adam", lambda value, grad, y: (3 * value.size, 3 * value.size, grad.size, 0))
+
+    def watch(self, patch, name, sizes):
+        kernel = getattr(NUMPY, name)
+
+        def watched(a, b, *args, **kwargs):
+            if self.inside:
+                return kernel(a, b, *args, **kwargs)
+            self.inside = True
+            y = kernel(a, b, *args, **kwargs)
+            self.inside = False
+            *numbers, multiplied = sizes(a, b, y)
+            self.counted.update(bytes=4 * sum(numbers), operations=2 * multiplied)
+            return y
+
+        patch.setattr(NUMPY, name, watched)
+
+
+@pytest.mark.host
+@settings(max_examples=10)
+@given(st.sampled_from(["mlp", "dcgan28", "wgan-gp28", "dcgan64"]), st.integers(1, 3), st.integers(2, 4))
+def test_the_floors_are_what_a_real_step_multiplies_and_moves(name, width, batch):
+    network = replace(NETWORKS[name], width=width, batch=batch)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        side = Side({**Bench(network, SHORT, Path(folder)).job, "precision": "fp32"})
+        watch = Watch(patch)
+        side.step()
+    assert dict(watch.counted) == least(network)

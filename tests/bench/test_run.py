@@ -112,6 +112,7 @@ def test_threads_that_the_machine_does_not_have(threads):
         (["--only", "vae"], "there is: dcgan28, mlp, wgan-gp28, dcgan64, tanh"),
         (["--threads", "0"], "threads"),
         (["--batch-size", "1"], "--batch-size must be at least 2"),
+        (["--precision", "tf32"], "add --backend cupy"),
         (["--out", "x.md"], "--out is for the tables of --scaling"),
         (["--scaling", "--only", "mlp"], "leave out --only and --batch-size"),
     ],

@@ -22,6 +22,18 @@ def test_a_wrong_gradient_is_named_and_rounding_is_not(seed, name, factor):
     assert f"the gradient of {name} is off by" in difference([0.5], rounded, [0.5], grads)
 
 
+@given(st.integers(0, 99), st.sampled_from(["d.0.weight", "d.0.bias"]))
+def test_ten_bits_are_rounding_in_tf32_alone_and_another_gradient_is_none(seed, name):
+    grads = gradients(seed)
+    rng = np.random.default_rng(seed)
+    cut = {k: a + np.float32(0.07) * rng.permutation(a.reshape(-1)).reshape(a.shape) for k, a in grads.items()}
+    assert "is off by" in difference([0.5], cut, [0.5], grads)
+    assert difference([0.5002], cut, [0.5], grads, "tf32") is None
+    assert "loss 0 is off" in difference([0.52], cut, [0.5], grads, "tf32")
+    cut[name] = -grads[name]
+    assert f"the gradient of {name} is off by" in difference([0.5], cut, [0.5], grads, "tf32")
+
+
 def test_a_little_everywhere_is_found_and_so_is_much_in_one_element():
     grads = {"d.0.weight": np.random.default_rng(0).normal(size=(300, 300)).astype("float32")}
     everywhere = {"d.0.weight": grads["d.0.weight"] * np.float32(1.02)}

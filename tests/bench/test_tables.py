@@ -1,6 +1,7 @@
 """The tables of ``minigan bench``: what the toy recipe makes of its modes, and the digits of their time."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,8 @@ def test_the_peer_trains_for_the_time_that_it_is_given(tmp_path):
 
 def test_what_cannot_be_asked(tmp_path):
     for table in (run.modes, run.quality):
+        with pytest.raises(RunError, match="train on NumPy; leave out --backend"):
+            table(None, replace(SHORT, backend="cupy"), 1, False)
         with pytest.raises(RunError, match="--seeds must be at least 1, got 0"):
             table(None, SHORT, 0, False)
         with pytest.raises(RunError, match=r"there is no folder .*; make it first"):
