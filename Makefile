@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(ROOT).venv/bin/
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint types mutants judge bench docs dist clean
+.PHONY: demo test test-gpu test-simulated lint types mutants judge bench docs dist clean
 .DELETE_ON_ERROR:
 
 demo: $(ROOT).venv/installed
@@ -14,7 +14,13 @@ demo: $(ROOT).venv/installed
 
 test: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)python -m pytest -n 2 --dist loadfile
-	cd $(ROOT) && $(BIN)python -m pytest -n 2 --dist loadfile --minigan-backend strict tests
+	cd $(ROOT) && OPENBLAS_NUM_THREADS=1 $(BIN)python -m pytest -n 2 --dist loadfile --minigan-backend strict tests
+
+test-gpu: $(ROOT).venv/installed-test
+	cd $(ROOT) && $(BIN)python -m pytest --minigan-backend cupy tests
+
+test-simulated: $(ROOT).venv/installed-test
+	cd $(ROOT) && MINIGAN_SIMULATED=1 $(BIN)python -m pytest -n 2 --dist loadfile --minigan-backend strict tests
 
 lint: $(ROOT).venv/installed-test
 	cd $(ROOT) && $(BIN)ruff check . && $(BIN)ruff format --check .

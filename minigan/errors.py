@@ -31,6 +31,14 @@ class BackendError(RuntimeError):
     """
 
 
+class CaptureError(BackendError):
+    """Work of a device that cannot be recorded, or can no longer be launched again as it was recorded.
+
+    >>> issubclass(mg.errors.CaptureError, mg.errors.BackendError)
+    True
+    """
+
+
 class RuleError(RuntimeError):
     """A gradient rule that breaks the op protocol.
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -100,7 +100,9 @@ class Fenced:
         if written:
             ctypes.memmove(first, self.start, last - first)
         else:
-            assert ctypes.string_at(first, last - first) == ctypes.string_at(self.start, last - first), "an input changed"
+            assert ctypes.string_at(first, last - first) == ctypes.string_at(self.start, last - first), (
+                "an input changed"
+            )
 
 
 def value(parameter, given):
@@ -123,8 +125,7 @@ class SimulatedStrict(CudaKernels, StrictBackend):
     """The kernels of a GPU on the strict backend's arrays."""
 
     def launch(self, kernel, blocks, dtype, *args):
-        self.launches += 1
-        simulate(kernel, blocks, dtype, self.precision, *args)
+        self.perform(partial(simulate, kernel, blocks, dtype, self.precision, *args))
 
 
 @contextmanager

@@ -289,6 +289,7 @@ USES = {
     "gan.gradient_penalty": (lambda: mg.gan.gradient_penalty(lambda x: x.sum(axis=1), tensor(2, 4), tensor(2, 4)), 1.0),
     "gan.penalties": (lambda: mg.gan.penalties.r1(lambda x: x.sum(axis=1), tensor(2, 4)), 4.0),
     "gan.EMA": (averaged, 1.0),
+    "gan.Captured": (lambda: mg.gan.Captured(lambda x, by: (by * x,))(tensor(2), by=3.0)[0], [3.0, 3.0]),
     "gan.InstanceNoise": (lambda: mg.gan.InstanceNoise(lambda x: x, 0.5).eval()(tensor(2)), [1.0, 1.0]),
     "gan.adversarial_step": (lambda: turns()["both"](), ()),
     "gan.discriminator_step": (lambda: turns()["d"](), ()),

@@ -24,7 +24,7 @@ DESIGN = {
     "nn.Module": "parameters named_parameters state_dict load_state_dict train eval to",
     "optim": "SGD RMSProp Adam",
     "optim.Optimizer": "step zero_grad state_dict",
-    "gan": "losses penalties gradient_penalty EMA InstanceNoise models adversarial_step discriminator_step generator_step "
+    "gan": "losses penalties gradient_penalty EMA Captured InstanceNoise models adversarial_step discriminator_step generator_step "
     "Trainer load",
     "gan.Run": "generator sample",
     "data": "digits mnist folder fingerprint ring grid line Loader",

@@ -9,7 +9,10 @@ from functools import wraps
 from types import CodeType, TracebackType
 from typing import Any, NamedTuple
 
-ENGINE = ("minigan.autodiff", "minigan.ops", "minigan.nn", "minigan.optim", "minigan.gan.ema", "minigan.gan.noise")
+ENGINE = (
+    "minigan.autodiff", "minigan.backends", "minigan.ops", "minigan.nn", "minigan.optim", "minigan.gan.captured",
+    "minigan.gan.ema", "minigan.gan.noise",
+)  # fmt: skip
 
 Where = tuple[CodeType, int]  # code and instruction: the line number would cost more to find than the op takes
 Version = list[Any]  # [how often a storage was changed in place, what changed it last]; shared by an array's views

@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minigan.backends.graph import Graph
 from minigan.backends.plain import PlainKernels
+from minigan.errors import CaptureError
 
 HostArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,6 +30,20 @@ class Backend(PlainKernels):
 
     large_parameter: float = math.inf
     """Values from which on optimisers update a parameter by itself: one call more, and a copy of its gradient less."""
+
+    precisions: tuple[str, ...] = ("fp32",)
+    """How float32 can be multiplied here."""
+
+    precision = "fp32"
+    """How it is: one of `precisions`; may be set at any time."""
+
+    on_device = False
+    """Whether arrays live outside the host's memory, so that what changes from step to step is better counted there."""
+
+    can_record = False
+    """Whether `new_graph` makes one."""
+
+    open_graph: Graph | None = None  # the one that runs or records something now
 
     def __init__(self, name: str, module: Any, array_type: type) -> None:
         self.name = name
@@ -63,6 +79,34 @@ class Backend(PlainKernels):
 
     def free_memory(self) -> None:
         """Give memory back that is kept for later arrays."""
+
+    # -- recording -------------------------------------------------------------------------------------
+
+    def new_graph(self) -> Graph:
+        """What records work of this backend, and launches it again as a whole."""
+        raise CaptureError(f"the backend {self.name!r} cannot record what it computes")
+
+    @property
+    def recording(self) -> bool:
+        """Whether what is computed now is recorded, and computed later."""
+        return self.open_graph is not None and self.open_graph.recording
+
+    def follow(self, ready: Callable[[], None], count: Callable[[int], None]) -> None:
+        """Go along with what is being recorded now, if anything is.
+
+        Args:
+            ready: called before each launch; brings to the device what has changed on the host, and raises `CaptureError` if
+                that cannot be had without recording anew.
+            count: called with 1 after each replay, to do on the host what the recorded function did there; with -1 where a
+                recording failed, to take that back.
+        """
+        if self.open_graph is not None:
+            self.open_graph.followers.append((ready, count))
+
+    def refuse(self, why: str) -> None:
+        """Say of what happens now that no recording can hold it: `CaptureError` while there is one."""
+        if self.open_graph is not None:
+            self.open_graph.refuse(why)
 
     def from_host(self, array: HostArray) -> Any:
         """Copy a NumPy array into this backend."""

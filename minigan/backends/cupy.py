@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,35 +12,52 @@ from minigan.backends.cuda.kernels import CudaKernels
 from minigan.backends.cuda.launching import MODULE_OF, THREADS, Blocks, Long
 from minigan.backends.cuda.rules import FAST_RULES
 from minigan.backends.cuda.source import code, options
+from minigan.backends.cuda_check import working_cupy
+from minigan.backends.cuda_graph import CudaGraph
 from minigan.backends.device import DeviceBackend
-from minigan.errors import BackendError
 
-INSTALL = "pip install 'minigan[cuda12]' for CUDA 12, or 'minigan[cuda13]' for CUDA 13"
+MANY = 8  # arrays, beyond which CuPy puts them side by side with a list of their addresses, brought from the host
 
 
 class CuPyBackend(CudaKernels, DeviceBackend):
     """Arrays in a GPU's memory."""
 
+    can_record = True
+
     def __init__(self, cupy: Any) -> None:
         super().__init__("cupy", cupy, cupy.ndarray)
         self.fast_rules.update(FAST_RULES)
-        self._modules: dict[tuple[str, ...], Any] = {}
+        self._module = cache(lambda name, chosen: cupy.RawModule(code=code(name), options=chosen))
+        self._kernel = cache(lambda name, chosen: self._module(MODULE_OF[name], chosen).get_function(name))
 
     def launch(self, kernel: str, blocks: Blocks, dtype: str, *args: Any) -> None:
-        module, chosen = MODULE_OF[kernel], options(dtype, self.precision)
-        if (module, *chosen) not in self._modules:  # compiled by NVRTC, and kept by CuPy in the user's folder
-            self._modules[module, *chosen] = self.module.RawModule(code=code(module), options=chosen)
-        function = self._modules[module, *chosen].get_function(kernel)
-        function(blocks, (THREADS, 1, 1), tuple(map(_argument, args)))
+        run = self._kernel(kernel, options(dtype, self.precision))  # compiled by NVRTC once, and kept by CuPy on disk
+        run(blocks, (THREADS, 1, 1), tuple(map(_argument, args)))
 
     def free_memory(self) -> None:
         self.module.get_default_memory_pool().free_all_blocks()
 
+    def new_graph(self) -> CudaGraph:
+        return CudaGraph(self)
+
     def from_host(self, array: HostArray) -> Any:
+        self.refuse(f"values of shape {np.shape(array)} were brought from the host")
         return self.module.array(array)
 
     def to_host(self, array: Any) -> HostArray:
+        self.refuse(f"the host read values of shape {array.shape}")
         return self.module.asnumpy(array)
+
+    def concatenate(self, arrays: Any, axis: int = 0) -> Any:
+        """As NumPy's; a graph would hold on to the addresses of many arrays, and launch with whatever is there by then."""
+        while self.open_graph is not None and len(arrays) > MANY:
+            groups = (arrays[i : i + MANY] for i in range(0, len(arrays), MANY))
+            arrays = [self.module.concatenate(group, axis) for group in groups]
+        return self.module.concatenate(arrays, axis)
+
+    def stack(self, arrays: Any, axis: int = 0) -> Any:
+        """As NumPy's."""
+        return self.concatenate([self.expand_dims(a, axis) for a in arrays], axis)
 
 
 def _argument(value: Any) -> Any:
@@ -51,20 +69,5 @@ def _argument(value: Any) -> Any:
 
 
 def load() -> CuPyBackend:
-    """The backend; `BackendError` where CuPy, a driver or a GPU is missing, with what to do about it."""
-    try:
-        import cupy
-    except ImportError as error:
-        raise BackendError(f"the backend 'cupy' needs CuPy, which cannot be imported ({error}): {INSTALL}") from None
-    if int(cupy.__version__.split(".")[0]) < 14:
-        raise BackendError(f"the backend 'cupy' needs CuPy 14 or newer, and this is {cupy.__version__}: {INSTALL}")
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise BackendError(
-            f"the backend 'cupy' finds no GPU to use ({error}): it needs an NVIDIA GPU with a driver for CuPy's CUDA, "
-            f"which nvidia-smi shows; {INSTALL}; without a GPU, stay with the backend 'numpy'"
-        ) from None
-    if count == 0:
-        raise BackendError("the backend 'cupy' finds no GPU in this machine; stay with the backend 'numpy'")
-    return CuPyBackend(cupy)
+    """The backend; `BackendError` where CuPy, a library, the driver or the GPU does not serve, with what mends it."""
+    return CuPyBackend(working_cupy())

@@ -13,6 +13,8 @@ from minigan.backends.base import Backend
 class DeviceBackend(Backend):
     """The plain kernels, but for those that lean on the host's memory or on an order that a device does not keep."""
 
+    on_device = True
+
     def indices(self, index: Any) -> Any:
         """`index` with the host's arrays and lists brought to the device."""
         parts = index if isinstance(index, tuple) else (index,)

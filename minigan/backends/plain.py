@@ -223,18 +223,27 @@ class PlainKernels:
         grad: Array,
         m: Array,
         v: Array,
-        lr: float,
+        lr: Any,
         betas: tuple[float, float],
         eps: float,
-        step: int,
+        step: Any,
     ) -> None:
-        """One step of Kingma and Ba's algorithm 1 on flat arrays, in place in `value`, `m` and `v`."""
+        """One step of Kingma and Ba's algorithm 1 on flat arrays, in place in `value`, `m` and `v`.
+
+        `lr` and `step`, which counts from 1, are numbers; on a device arrays of one, `lr` in the dtype of `value` and `step`
+        in float64.
+        """
         beta1, beta2 = betas
         m *= beta1
         m += (1.0 - beta1) * grad
         v *= beta2
         v += (1.0 - beta2) * (grad * grad)
-        value -= (lr / (1.0 - beta1**step)) * m / (self.sqrt(v / (1.0 - beta2**step)) + eps)
+        root = self.sqrt(v)
+        root *= (1.0 - beta2**step) ** -0.5  # in place, as an array of one in float64 would decide the dtype
+        root += eps
+        change = m / root
+        change *= lr / (1.0 - beta1**step)
+        value -= change
 
 
 def channel_axes(ndim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

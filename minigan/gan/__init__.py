@@ -1,6 +1,7 @@
 """GANs: losses, penalties, networks, the adversarial step, and training."""
 
 from minigan.gan import conditional, losses, models, penalties
+from minigan.gan.captured import Captured
 from minigan.gan.conditional import Given
 from minigan.gan.config import PRESETS, TrainConfig
 from minigan.gan.ema import EMA
@@ -11,6 +12,6 @@ from minigan.gan.step import adversarial_step, discriminator_step, generator_ste
 from minigan.gan.trainer import Trainer
 
 __all__ = [
-    "EMA", "Given", "InstanceNoise", "PRESETS", "Run", "TrainConfig", "Trainer", "adversarial_step", "conditional",
+    "Captured", "EMA", "Given", "InstanceNoise", "PRESETS", "Run", "TrainConfig", "Trainer", "adversarial_step", "conditional",
     "discriminator_step", "generator_step", "gradient_penalty", "load", "losses", "models", "penalties",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ from tyro.conf import Fixed
 
 from minigan import backends, data
 from minigan.backends import random
+from minigan.backends.cuda.source import PRECISIONS
 from minigan.errors import RunError
 from minigan.gan import models, points
 from minigan.gan.conditional import CONDITIONS
@@ -103,6 +104,8 @@ class TrainConfig:
     """Generated digits or points that are judged after every epoch; 0 for none."""
     backend: str | None = None
     """numpy: the CPU; cupy: a GPU, with the extra cuda12 or cuda13; if not given, the current one, which starts as numpy."""
+    precision: Literal["fp32", "tf32"] = "fp32"
+    """How cupy multiplies float32: exactly, or with ten bits of mantissa on the GPU's tensor cores."""
     threads: int | None = None
     """Threads of the CPU that `minigan train` computes with; if not given, as many as the backend starts with."""
     stop_on_warning: bool = False
@@ -141,6 +144,7 @@ class TrainConfig:
             ("condition", CONDITIONS),
             ("latent", LATENTS),
             ("backend", BACKENDS),
+            ("precision", PRECISIONS),
         ):
             if getattr(self, name) not in known:
                 raise RunError(f"{name} must be one of {', '.join(filter(None, known))}, got {getattr(self, name)!r}")
@@ -330,7 +334,7 @@ PRESETS = {
         loss="relativistic",
         penalty="r1+r2",
         penalty_weight=0.5,
-        penalty_weight_last=1e-6,
+        penalty_weight_last=1e-8,
         penalty_every=4,
         ema=0.999,
         judge=2500,

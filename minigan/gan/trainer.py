@@ -9,15 +9,18 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import proxy
 
 from minigan import backends, data
 from minigan.autodiff import Tensor, no_grad
 from minigan.backends import random
 from minigan.errors import RunError, TrainingFailed
 from minigan.gan import checkpoint, files, interrupts, pictures, report, resume
+from minigan.gan.captured import Captured
 from minigan.gan.conditional import Given
 from minigan.gan.config import TrainConfig, fraction_left
 from minigan.gan.ema import EMA
+from minigan.gan.losses import Loss
 from minigan.gan.noise import InstanceNoise
 from minigan.gan.penalties import PENALTIES
 from minigan.gan.points import Standardise
@@ -36,6 +39,8 @@ class Trainer:
     After every epoch the folder holds whole files: ``samples.png`` (from the same 64 latents each time, and one
     ``samples-NNN.png`` an epoch), ``losses.png``, ``metrics.jsonl``, ``generator.safetensors``, ``report.html`` with all of
     these, and a checkpoint, from which `resume` goes on. The same seed gives the same run, bit for bit, stopped and resumed or not.
+
+    A device that can record a step launches it as a whole, see `Captured`; where it cannot, a line on the terminal says why.
 
     A `monitor.Monitor` looks at every reading; what it warns of is printed and stands in ``metrics.jsonl``. While an epoch
     ends with something amiss, ``generator-good.safetensors`` is the generator of the last one that did not.
@@ -94,7 +99,12 @@ class Trainer:
         self.backend = config.backend or backends.current().name
         if config.threads is not None:
             backends.set_threads(config.threads)
-        backends.get(self.backend)  # one that cannot be used is said before anything is read or written
+        home = backends.get(self.backend)  # one that cannot be used is said before anything is read or written
+        if config.precision not in home.precisions:
+            raise RunError(
+                f"precision {config.precision} is for products on a GPU: add --backend cupy, or leave it out"
+            )
+        home.precision = config.precision
         self.out = config.folder
         self.images, labels = data.load(config.data, config.size, config.channels)
         if config.batch_size > len(self.images):
@@ -120,6 +130,9 @@ class Trainer:
         self.snow = random.generator([config.seed, 3])  # of instance noise and of penalties
         self.critic = InstanceNoise(self.discriminator, config.instance_noise, self.snow)
         self.readings = Readings(config, (self.generator, self.discriminator), self.images)
+        self._notes: list[str] = []  # to be said
+        turns = partial(Trainer._turns, proxy(self))  # no cycle, so that memory goes back at once
+        self._captured = Captured(turns, self.generator, self.discriminator, say=self._notes.append)
         self.done = 0
         self.good = False  # whether the last whole epoch ended with nothing amiss
 
@@ -169,6 +182,8 @@ class Trainer:
             losses = self.step()
             self.readings.unread.append((*losses, *self._logits))
             self.done += 1
+            while self._notes:
+                bar.write(f"minigan: {self.out}: {self._notes.pop()}", file=sys.stderr)
             ended = self._ended(epoch)
             if len(self.readings.unread) == EVERY or ended:
                 row = self.readings.read(self.done, epoch)
@@ -184,48 +199,75 @@ class Trainer:
 
     def step(self) -> tuple[Tensor, Tensor]:
         """One adversarial step on the next batch, after D's steps alone where it has several: the losses of D and G."""
-        config, loss = self.config, self.loss
+        config = self.config
         over, left = config.instance_noise_steps, fraction_left(config.lr_decay, self.done / self.steps)
-        self.critic.sigma = self.scale * config.instance_noise * (1 if over is None else max(0.0, 1 - self.done / over))
+        sigma = self.scale * config.instance_noise * (1 if over is None else max(0.0, 1 - self.done / over))
         self.opt_g.lr, self.opt_d.lr = config.lr * left, (config.lr_d or config.lr) * left
+        turns = range(self.done * config.d_steps, (self.done + 1) * config.d_steps)
+        drawn = [tensor for _ in turns for tensor in self._drawn()]
         with repeatable(self.generator, self.discriminator):
-            *alone, last = range(self.done * config.d_steps, (self.done + 1) * config.d_steps)
-            for turn in alone:
-                generator, critic, real, z = self._turn()
-                with no_grad():
-                    fake = generator(z)
-                discriminator_step(critic, self.opt_d, real, fake, self._noted, self._penalty(turn))
-            generator, critic, real, z = self._turn()
-            losses = adversarial_step(
-                generator, critic, self.opt_g, self.opt_d, real, z, self._noted, loss.generator, paired=loss.paired,
-                penalty=self._penalty(last),
-            )  # fmt: skip
-            if self.ema:
-                self.ema.update()
-        return losses
+            weights = tuple(map(self._weight, turns))
+            loss_d, loss_g, *self._logits = self._captured(*drawn, loss=self.loss, weights=weights, sigma=sigma)
+        return loss_d, loss_g
 
-    def _noted(self, real: Tensor, fake: Tensor) -> Tensor:
-        """D's loss, with a look at its logits, which stay where they are until the next reading."""
-        self._logits = real.detach(), fake.detach()
-        return self.loss.discriminator(real, fake)
+    def _turns(self, *drawn: Tensor, loss: Loss, weights: tuple[float | None, ...], sigma: float) -> tuple[Tensor, ...]:
+        """All of a step but what it is drawn from, as a device may record it: both losses, and D's logits in its last turn.
 
-    def _penalty(self, turn: int) -> Callable[..., Tensor] | None:
-        """The penalty of D's step of that number, if it has one (lazy regularisation of Karras et al. 2020)."""
+        Args:
+            drawn: what `_drawn` gives, for every turn of D.
+            loss: of both players.
+            weights: of each turn's penalty.
+            sigma: of instance noise.
+        """
+        self.critic.sigma = sigma
+        size = len(drawn) // len(weights)
+        logits: tuple[Tensor, ...] = ()
+
+        def d_loss(real: Tensor, fake: Tensor) -> Tensor:
+            nonlocal logits
+            logits = real.detach(), fake.detach()
+            return loss.discriminator(real, fake)
+
+        *alone, last = (self._turn(*drawn[i : i + size]) for i in range(0, len(drawn), size))
+        for (generator, critic, real, z), weight in zip(alone, weights, strict=False):
+            with no_grad():
+                fake = generator(z)
+            discriminator_step(critic, self.opt_d, real, fake, d_loss, self._penalty(weight))
+        generator, critic, real, z = last
+        losses = adversarial_step(
+            generator, critic, self.opt_g, self.opt_d, real, z, d_loss, loss.generator, paired=loss.paired,
+            penalty=self._penalty(weights[-1]),
+        )  # fmt: skip
+        if self.ema:
+            self.ema.update()
+        return *losses, *logits
+
+    def _weight(self, turn: int) -> float | None:
+        """Of the penalty in D's turn of that number, if it has one (lazy regularisation of Karras et al. 2020)."""
         config = self.config
         if config.penalty == "none" or turn % config.penalty_every:
             return None
-        penalty = PENALTIES[config.penalty]
-        weight = penalty.weight if config.penalty_weight is None else config.penalty_weight
+        usual = PENALTIES[config.penalty].weight
+        weight = usual if config.penalty_weight is None else config.penalty_weight
         if config.penalty_weight_last is not None:
             weight *= (config.penalty_weight_last / weight) ** (self.done / self.steps)
-        return partial(penalty, weight=weight * config.penalty_every, rng=self.snow)
+        return weight * config.penalty_every
 
-    def _turn(self) -> tuple[Module, Module, Tensor, Tensor]:
-        """Both players, told the next batch's labels if they are to know; its real images, and as many latents."""
+    def _penalty(self, weight: float | None) -> Callable[..., Tensor] | None:
+        return None if weight is None else partial(PENALTIES[self.config.penalty], weight=weight, rng=self.snow)
+
+    def _drawn(self) -> tuple[Tensor, ...]:
+        """What a turn starts from: the next batch's real images, as many latents, and labels if the players are told some."""
         images, *labels = self.loader.next()
-        generator, critic = (Given(player, *labels) if labels else player for player in (self.generator, self.critic))
         with backends.backend(self.backend):
-            return generator, critic, Tensor(images, copy=False), self._latents(len(images), self.noise)
+            told = (Tensor(numbers, copy=False) for numbers in labels)
+            return Tensor(images, copy=False), self._latents(len(images), self.noise), *told
+
+    def _turn(self, *drawn: Tensor) -> tuple[Module, Module, Tensor, Tensor]:
+        """Both players, told the labels if they are to know; real images, and as many latents."""
+        real, z, *labels = drawn or self._drawn()
+        generator, critic = (Given(player, *labels) if labels else player for player in (self.generator, self.critic))
+        return generator, critic, real, z
 
     def _latents(self, n: int, rng: random.Generator) -> Tensor:
         return latents(n, self.config.latent, rng, self.config.latent_size)

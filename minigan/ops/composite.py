@@ -22,7 +22,7 @@ def cross_entropy(x: Any, target: Any) -> Tensor:
         target: classes (N,), integers from 0 to C - 1.
 
     Raises:
-        ShapeError: other shapes, or a class out of range.
+        ShapeError: other shapes, or a class out of range; what lies on a device is not looked at.
         DTypeError: classes that are not integers.
 
     >>> mg.ops.cross_entropy([[0.0, 0.0], [0.0, 100.0]], np.array([1, 1]))
@@ -44,7 +44,7 @@ def embedding(index: Any, weight: Any) -> Tensor:
 
     Raises:
         DTypeError: an index that is not of integers.
-        ShapeError: an index out of range.
+        ShapeError: an index out of range; what lies on a device is not looked at.
 
     >>> mg.ops.embedding(np.array([2, 0]), [[1.0, 1.5], [2.0, 2.5], [3.0, 3.5]])
     Tensor([[3.  3.5]
@@ -74,12 +74,12 @@ def dropout(x: Any, p: float = 0.5, training: bool = True, rng: random.Generator
 
 
 def _numbers(values: Any, count: int, what: str) -> Any:
-    """Integers from 0 to count - 1 as an array of the host that no later change of a Tensor reaches."""
-    values = values.numpy() if isinstance(values, Tensor) else values
-    home = backends.of(values)  # what is on the host already takes no way over a device
-    array = (home.to_host(values) if home else backends.get("numpy").asarray(values)).copy()
+    """Integers from 0 to count - 1 as an array that no later change of a Tensor reaches, left where it is."""
+    values = values.data if isinstance(values, Tensor) else values
+    home = backends.of(values) or backends.get("numpy")
+    array = home.array(values)
     if array.dtype.kind not in "iu":
         raise DTypeError(f"{what} must be integers, got {array.dtype}")
-    if array.size and not 0 <= array.min() <= array.max() < count:
+    if not home.on_device and array.size and not 0 <= array.min() <= array.max() < count:
         raise ShapeError(f"{what} must be from 0 to {count - 1}, got {array.min()} to {array.max()}")
     return array

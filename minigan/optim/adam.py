@@ -47,6 +47,5 @@ class Adam(Optimizer):
         settings = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, settings, ("m", "v"))
 
-    def update(self, xp: Backend, value: Any, grad: Any, step: int, **slots: Any) -> None:
-        s = self.settings
-        xp.adam(value, grad, slots["m"], slots["v"], s["lr"], s["betas"], s["eps"], step)
+    def update(self, xp: Backend, value: Any, grad: Any, lr: Any, step: Any, **slots: Any) -> None:
+        xp.adam(value, grad, slots["m"], slots["v"], lr, self.settings["betas"], self.settings["eps"], step)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import accumulate, groupby, pairwise
 from typing import Any
 
@@ -10,11 +11,14 @@ from minigan import backends
 from minigan.autodiff import Tensor
 from minigan.autodiff.trace import bump
 from minigan.backends import Backend, by_type, storage
-from minigan.errors import DTypeError, ShapeError
+from minigan.errors import CaptureError, DTypeError, ShapeError
 
 
 class Optimizer:
     """Base of the optimisers. Parameters keep their identity; their arrays become views of one flat buffer.
+
+    On a device the learning rate and the counts of steps lie there too, so that a recorded step (`gan.Captured`) counts on,
+    and takes the rate that is set when it is replayed.
 
     Args:
         params: Tensors that require a gradient, of one dtype and on one backend.
@@ -53,6 +57,7 @@ class Optimizer:
         xp = self._home
         self._value = xp.empty(ends[-1], self.params[0].dtype)
         self._slots = {name: xp.zeros(ends[-1], self.params[0].dtype) for name in slots}
+        self._settle()
         self._gather()
 
     def __repr__(self) -> str:
@@ -63,15 +68,25 @@ class Optimizer:
     def _home(self) -> Backend:
         return by_type[type(self.params[0].data)]
 
+    def _settle(self) -> None:
+        """Bring learning rate and counts to the device, if the parameters are on one."""
+        xp, host = self._home, backends.get("numpy")
+        if xp.on_device:
+            self._rate, self._told = xp.from_host(host.asarray(self.lr, str(self._value.dtype))), self.lr
+            self._counts = xp.from_host(host.asarray(self._steps, "float64"))
+
     def _gather(self) -> None:
         """Move every array that is not yet a view of the flat buffer into it."""
         if by_type[type(self._value)] is not self._home:  # the parameters moved to another backend
             self._value = self._moved(self._value)
             self._slots = {name: self._moved(a) for name, a in self._slots.items()}
-        for p, view in zip(self.params, self._views(self._value), strict=True):
-            if storage(p.data) is not self._value:
-                view[...] = p.data
-                p.data = view
+            self._settle()
+        if any(storage(p.data) is not self._value for p in self.params):
+            self._not_recorded("a parameter's array was replaced")
+            for p, view in zip(self.params, self._views(self._value), strict=True):
+                if storage(p.data) is not self._value:
+                    view[...] = p.data
+                    p.data = view
 
     def _views(self, flat: Any) -> Iterator[Any]:
         """What belongs to each parameter in a flat array, in the parameter's shape."""
@@ -121,28 +136,63 @@ class Optimizer:
         >>> w.item()
         0.5
         """
-        self._gather()
-        for members, step in self._runs():
+        self._ready()
+        for members in self._runs():
             span = slice(self._spans[members[0]].start, self._spans[members[-1]].stop)
             value, grad = self._value[span], self._gradient(members)
             if self.settings["weight_decay"]:
                 grad = grad + self.settings["weight_decay"] * value
-            self.update(self._home, value, grad, step, **{name: array[span] for name, array in self._slots.items()})
+            slots = {name: array[span] for name, array in self._slots.items()}
+            self._count(members, 1)
+            self._home.follow(self._unchanged(), partial(self._count, members))
+            self.update(self._home, value, grad, *self._rate_and_step(members), **slots)
 
-    def _runs(self) -> Iterator[tuple[list[int], int]]:
+    def _ready(self) -> None:
+        """Bring over what was set since the last step: arrays of parameters, and the learning rate to the device."""
+        self._gather()
+        if self._home.on_device and self._told != self.lr:
+            self._not_recorded("the learning rate was set")
+            self._rate[...] = self._told = self.lr
+
+    def _not_recorded(self, what: str) -> None:
+        if self._home.recording:  # each replay would do it again
+            raise CaptureError(f"{what} inside of what is recorded; do that before the call")
+
+    def _unchanged(self) -> Callable[[], None]:
+        """`_ready` for what is recorded now, in which all is frozen but values, counts and the learning rate."""
+        slots, settings = self._slots, self.settings | {"lr": None}
+
+        def ready() -> None:
+            self._ready()
+            if self._slots is not slots or self.settings | {"lr": None} != settings:
+                raise CaptureError(f"the settings or the state of {self} have been replaced since it was recorded")
+
+        return ready
+
+    def _rate_and_step(self, members: list[int]) -> tuple[Any, Any]:
+        """The learning rate and the members' count of steps, as `update` takes them."""
+        if not self._home.on_device:
+            return self.lr, self._steps[members[0]]
+        counts = self._counts[members[0] : members[-1] + 1]
+        counts += 1
+        return self._rate, self._counts[members[0], ...]
+
+    def _runs(self) -> Iterator[list[int]]:
         """Parameters that are updated together: neighbours with a gradient and the same step count, large ones alone."""
 
         def kind(i: int) -> tuple[bool, int, int]:
             p = self.params[i]
-            return p.grad is not None, self._steps[i] + 1, i if p.size >= self._home.large_parameter else -1
+            return p.grad is not None, self._steps[i], i if p.size >= self._home.large_parameter else -1
 
-        for (present, step, _), run in groupby(range(len(self.params)), kind):
+        for (present, *_), run in groupby(range(len(self.params)), kind):
             if present:
-                members = list(run)
-                for i in members:
-                    self._steps[i] = step
-                    bump(self.params[i]._version, f"{type(self).__name__}.step() on {self.params[i].label}")
-                yield members, step
+                yield list(run)
+
+    def _count(self, members: list[int], by: int) -> None:
+        """What a step does on the host, or take it back."""
+        for i in members:
+            self._steps[i] += by
+            bump(self.params[i]._version, f"{type(self).__name__}.step() on {self.params[i].label}")
 
     def _gradient(self, members: list[int]) -> Any:
         """The gradients of neighbours as a flat array; of one alone without a copy, if it lies in memory as its parameter."""
@@ -150,8 +200,12 @@ class Optimizer:
         flat = [g.data.transpose(self._orders[i]).reshape(-1) for i, g in gradients if g is not None]
         return flat[0] if len(flat) == 1 else self._home.concatenate(flat)
 
-    def update(self, xp: Backend, value: Any, grad: Any, step: int, **slots: Any) -> None:
-        """Change the flat `value`, and the slots, in place. `step` counts from 1."""
+    def update(self, xp: Backend, value: Any, grad: Any, lr: Any, step: Any, **slots: Any) -> None:
+        """Change the flat `value`, and the slots, in place.
+
+        `lr` and `step`, which counts from 1, are numbers; on a device arrays of one, `lr` in the dtype of `value` and `step`
+        in float64.
+        """
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -188,11 +242,15 @@ class Optimizer:
                 )
         self.settings = dict(state["settings"])
         self._steps = list(state["steps"])
-        for name in self._slots:
-            hosted = backends.get("numpy").empty_like(state[name])
-            for view, span in zip(self._views(hosted), self._spans, strict=True):
-                view[...] = state[name][span].reshape(view.shape)
-            self._slots[name] = self._home.from_host(hosted)
+        self._slots = {name: self._home.from_host(self._laid_out(state[name])) for name in self._slots}
+        self._settle()
+
+    def _laid_out(self, flat: Any) -> Any:
+        """A host array of a state, each parameter in the memory order of its values."""
+        hosted = backends.get("numpy").empty_like(flat)
+        for view, span in zip(self._views(hosted), self._spans, strict=True):
+            view[...] = flat[span].reshape(view.shape)
+        return hosted
 
 
 def memory_order(array: Any) -> list[int]:

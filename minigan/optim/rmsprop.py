@@ -46,8 +46,8 @@ class RMSProp(Optimizer):
             raise ValueError(f"alpha must be in [0, 1), got {alpha}")
         super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}, ("v",))
 
-    def update(self, xp: Backend, value: Any, grad: Any, step: int, **slots: Any) -> None:
+    def update(self, xp: Backend, value: Any, grad: Any, lr: Any, step: Any, **slots: Any) -> None:
         s, v = self.settings, slots["v"]
         v *= s["alpha"]
         v += (1 - s["alpha"]) * (grad * grad)
-        value -= s["lr"] * grad / (xp.sqrt(v) + s["eps"])
+        value -= lr * grad / (xp.sqrt(v) + s["eps"])

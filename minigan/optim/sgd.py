@@ -40,8 +40,8 @@ class SGD(Optimizer):
             raise ValueError(f"momentum must be in [0, 1), got {momentum}")
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}, ("b",))
 
-    def update(self, xp: Backend, value: Any, grad: Any, step: int, **slots: Any) -> None:
+    def update(self, xp: Backend, value: Any, grad: Any, lr: Any, step: Any, **slots: Any) -> None:
         b = slots["b"]
         b *= self.settings["momentum"]
         b += grad
-        value -= self.settings["lr"] * b
+        value -= lr * b

@@ -38,7 +38,7 @@ def explain_step(trainer: Trainer) -> dict[str, Explanation]:
         generator, critic, real, z = trainer._turn()
         fake = generator(z)
         found["D's loss"] = explain(loss.discriminator(critic(real), critic(fake.detach())), names=names)
-        penalty = trainer._penalty(trainer.done * trainer.config.d_steps)
+        penalty = trainer._penalty(trainer._weight(trainer.done * trainer.config.d_steps))
         if penalty:
             found["D's penalty"] = explain(penalty(critic, real, fake), names=names)
         discriminator_step(critic, trainer.opt_d, real, fake, loss.discriminator, penalty)

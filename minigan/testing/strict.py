@@ -18,6 +18,13 @@ import numpy as np
 
 from minigan.backends.base import HostArray, storage
 from minigan.backends.device import DeviceBackend
+from minigan.testing.recording import StrictGraph
+
+IN_PLACE = {  # what is called for what it writes into its first argument
+    "copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask",
+    "ndarray.fill", "ndarray.partition", "ndarray.put", "ndarray.sort",
+}  # fmt: skip
+COUNTED = {"argwhere", "flatnonzero", "nonzero", "unique", "ndarray.nonzero"}  # whose sizes the host must know
 
 
 class StrictError(TypeError):
@@ -67,12 +74,12 @@ class StrictArray:
 
     def __getitem__(self, index: Any) -> Any:
         _count_masks(index)
-        return _computed(self._array[_bare(index, "indexing")], (self,))
+        return _call("indexing", np.ndarray.__getitem__, self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         _count_masks(index)
-        STRICT.launches += 1
-        self._array[_bare(index, "indexing")] = _bare(value, "assignment")
+        place, bare = _bare(index, "indexing"), _bare(value, "assignment")
+        STRICT.perform(lambda: self._array.__setitem__(place, bare))
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise StrictError("NumPy asked a device's array for its values; use the backend's own functions (xp)")
@@ -98,8 +105,8 @@ def _reflected(ufunc: Callable[..., Any]) -> Callable[..., Any]:
 
 def _in_place(ufunc: Callable[..., Any]) -> Callable[[StrictArray, Any], StrictArray]:
     def method(self: StrictArray, other: Any) -> StrictArray:
-        STRICT.launches += 1
-        ufunc(self._array, _bare(other, ufunc.__name__), out=self._array)
+        bare = _bare(other, ufunc.__name__)
+        STRICT.perform(lambda: ufunc(self._array, bare, out=self._array))
         return self
 
     return method
@@ -158,15 +165,37 @@ def _computed(result: Any, inputs: Any) -> Any:
 
 
 def _call(name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    bare = {k: _bare(v, name) for k, v in kwargs.items()}
-    result = _computed(function(*_bare(args, name), **bare), _inputs((*args, *kwargs.values())))
+    given, bare = _bare(args, name), {k: _bare(v, name) for k, v in kwargs.items()}
+
+    def work() -> Any:
+        return function(*given, **bare)
+
+    if name in IN_PLACE or isinstance(kwargs.get("out"), StrictArray):
+        STRICT.perform(work)
+        return kwargs.get("out")
+    if name in COUNTED or (name == "where" and len(args) == 1):
+        STRICT.read("looked for places whose number the host must know")
+    launches = STRICT.launches
+    result = _computed(work(), _inputs((*args, *kwargs.values())))
     STRICT.launches -= name == "empty"  # reserves memory and computes nothing
+    if STRICT.recording and STRICT.launches > launches:
+        STRICT.note(lambda: _write(result, work()))
     return result
+
+
+def _write(made: Any, result: Any) -> None:
+    """Put a result where it was put when it was first computed."""
+    if isinstance(made, StrictArray):
+        made._array[...] = result
+    elif isinstance(made, (tuple, list)):
+        for array, value in zip(made, result, strict=True):
+            _write(array, value)
 
 
 def _count_masks(index: Any) -> None:
     """A mask is turned into places, whose number the host must know."""
-    STRICT.host_reads += sum(a.dtype == bool for a in _inputs((index,)))
+    if any(a.dtype == bool for a in _inputs((index,))):
+        STRICT.read("indexed with a mask, whose number of places the host must know")
 
 
 class _Functions:
@@ -202,19 +231,45 @@ class StrictBackend(DeviceBackend):
     """The backend ``"strict"``, with counters.
 
     Attributes:
-        launches: calls that computed something, as a device would have to launch a kernel for.
+        launches: calls that computed something, as a device would have to launch a kernel for; a recorded step is one.
         host_reads: times that values went from the device to the host.
+        host_copies: times that they went the other way.
     """
+
+    can_record = True
 
     def __init__(self) -> None:
         super().__init__("strict", _Functions(), StrictArray)
-        self.launches = self.host_reads = 0
+        self.launches = self.host_reads = self.host_copies = 0
+
+    def new_graph(self) -> StrictGraph:
+        return StrictGraph(self)
+
+    def perform(self, work: Callable[[], Any]) -> None:
+        """Launch `work`, which writes into arrays that there are: now, or where a graph is recorded at its launches."""
+        self.launches += 1
+        if self.recording:
+            self.note(work)
+        else:
+            work()
+
+    def note(self, work: Callable[[], Any]) -> None:
+        """Have `work` done at each launch of the graph that is recorded."""
+        assert isinstance(self.open_graph, StrictGraph)
+        self.open_graph.noted.append(work)
+
+    def read(self, how: str) -> None:
+        """Note that the host reads from the device."""
+        self.host_reads += 1
+        self.refuse(f"the host {how}")
 
     def from_host(self, array: HostArray) -> Any:
+        self.host_copies += 1
+        self.refuse(f"values of shape {np.shape(array)} were brought from the host")
         return StrictArray(np.array(array))
 
     def to_host(self, array: Any) -> HostArray:
-        self.host_reads += 1
+        self.read(f"read values of shape {array.shape}")
         return array._array.copy()
 
 

@@ -1,27 +1,36 @@
-"""The CuPy backend as far as it can be proved without a GPU: what it asks of CuPy exists, and what is missing is said."""
+"""The CuPy backend as far as it can be proved without a GPU: what it asks of CuPy exists."""
 
 import ast
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from cuda_support import parameters
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import minigan as mg
-from minigan import backends
-from minigan.backends import cupy as backend
-from minigan.backends.device import DeviceBackend
-from minigan.errors import BackendError
+from minigan.backends.cuda.launching import MODULE_OF
+from minigan.backends.cuda.source import code
+from minigan.backends.cupy import CuPyBackend
 from minigan.testing import STRICT
 from minigan.testing.strict import cupy_api
 
 PACKAGE = Path(mg.__file__).parent
-ROOMS = ["ops", "nn", "optim", "gan", "autodiff", "backends/plain.py", "backends/device.py", "backends/base.py"]
-OWN = {name for name in dir(DeviceBackend) if not name.startswith("__")} | {
+ROOMS = [
+    "ops",
+    "nn",
+    "optim",
+    "gan",
+    "autodiff",
+    "backends/plain.py",
+    "backends/device.py",
+    "backends/base.py",
+    "backends/cuda",
+]
+OWN = {name for name in dir(CuPyBackend) if not name.startswith("__")} | {
     "name",
     "module",
     "array_type",
@@ -86,58 +95,6 @@ def test_the_committed_list_is_what_cupy_offers():
     assert ours == theirs
 
 
-# -- what is missing is said, with the command that mends it -----------------------------------------------------------
-
-
-def fake(version="14.0.0", count=None, error=None):
-    """A module that stands for CuPy with so many GPUs, or the error that asking for them gives."""
-
-    class CUDARuntimeError(RuntimeError):
-        pass
-
-    def count_devices():
-        if error:
-            raise CUDARuntimeError(error)
-        return count
-
-    runtime = SimpleNamespace(getDeviceCount=count_devices, CUDARuntimeError=CUDARuntimeError)
-    return SimpleNamespace(__version__=version, cuda=SimpleNamespace(runtime=runtime), ndarray=type("ndarray", (), {}))
-
-
-@pytest.mark.parametrize(
-    ("module", "parts"),
-    [
-        (None, ["cannot be imported", "pip install 'minigan[cuda12]'", "minigan[cuda13]"]),
-        (fake("13.6.0", 1), ["CuPy 14 or newer", "13.6.0", "pip install 'minigan[cuda12]'"]),
-        (
-            fake(error="driver version is insufficient"),
-            ["driver version is insufficient", "nvidia-smi", "minigan[cuda12]"],
-        ),
-        (fake(count=0), ["no GPU", "backend 'numpy'"]),
-    ],
-)
-def test_what_is_missing_is_named(module, parts, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.delitem(backends._by_name, "cupy", raising=False)
-    before = backends.current()
-    with pytest.raises(BackendError) as caught:
-        mg.set_backend("cupy")
-    assert all(part in str(caught.value) for part in parts), caught.value
-    assert backends.current() is before
-
-
-def test_with_a_gpu_the_backend_is_found_once(monkeypatch):
-    module = fake(count=1)
-    monkeypatch.setitem(sys.modules, "cupy", module)
-    monkeypatch.setattr(backends, "_by_name", dict(backends._by_name))
-    monkeypatch.setattr(backends, "by_type", dict(backends.by_type))
-    backends._by_name.pop("cupy", None)
-    found = backends.get("cupy")
-    assert isinstance(found, backend.CuPyBackend)
-    assert backends.get("cupy") is found
-    assert backends.by_type[module.ndarray] is found
-
-
 # -- additions without atomics ----------------------------------------------------------------------------------------
 
 
@@ -153,3 +110,56 @@ def test_scatter_add_on_a_device_is_numpys(data):
     np.add.at(expected, index, x)
     found = STRICT.scatter_add(STRICT.from_host(x), STRICT.indices(index), shape)
     assert np.array_equal(STRICT.to_host(found), expected)
+
+
+# -- kernels are launched as CuPy launches them ------------------------------------------------------------------------
+
+
+class Cupy(SimpleNamespace):
+    """CuPy as far as a launch needs it, on NumPy's arrays; `launched` has what came."""
+
+    ndarray = np.ndarray
+
+    def __init__(self):
+        super().__init__(launched=[], compiled=[])
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+    def RawModule(self, code, options):
+        self.compiled.append((code, options))
+        names = {kernel: lambda *given, kernel=kernel: self.launched.append((kernel, *given)) for kernel in MODULE_OF}
+        return SimpleNamespace(get_function=names.__getitem__)
+
+
+@pytest.mark.host
+def test_a_kernels_arguments_are_of_the_sizes_that_it_expects():
+    """CuPy copies what it is given as it is: an integer of the wrong size would shift all that come after."""
+    cupy = Cupy()
+    xp = CuPyBackend(cupy)
+    x, weight = np.ones((2, 3, 5, 5), "float32"), np.ones((4, 3, 3, 3), "float32")
+    for _ in range(2):
+        xp.conv2d(x, weight, None, (3, 3), (1, 1), (0, 0), (1, 1), 1)
+        xp.leaky_relu(x, 0.2)
+        xp.batch_norm(x, None, x[0, :, 0, 0], 1e-5)
+    assert [len(cupy.compiled), len({options for _, options in cupy.compiled})] == [3, 1]  # each module once
+    assert {"conv2d", "leaky_relu", "batch_norm"} <= {name for name, *_ in cupy.launched}
+    sizes = {"int": np.int32, "Index": np.int64, "double": np.float64}
+    for name, blocks, threads, values in cupy.launched:
+        assert threads == (256, 1, 1)
+        assert all(type(b) is int and b > 0 for b in blocks)
+        for parameter, value in zip(parameters(name, code(MODULE_OF[name])), values, strict=True):
+            kind = parameter.rsplit(" ", 1)[0]
+            if kind.endswith("*"):
+                assert isinstance(value, np.ndarray) or (type(value) is np.uintp and value == 0), (name, parameter)
+            else:
+                assert type(value) is sizes[kind], (name, parameter, value)
+
+
+@pytest.mark.host
+def test_the_precision_is_part_of_what_is_compiled():
+    cupy = Cupy()
+    xp = CuPyBackend(cupy)
+    for xp.precision in ("fp32", "tf32", "fp32"):
+        xp.matmul(np.ones((2, 2), "float32"), np.ones((2, 2), "float32"))
+    assert [("-DTF32" in options) for _, options in cupy.compiled] == [False, True]

@@ -132,7 +132,7 @@ class Told(Module):
         self.player, self.calls = player, calls
 
     def forward(self, x, labels):
-        self.calls.append((x.numpy().copy(), labels.copy()))
+        self.calls.append((x.numpy().copy(), labels.numpy()))
         return self.player(x, labels)
 
 

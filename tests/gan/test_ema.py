@@ -149,7 +149,7 @@ def test_an_update_records_nothing_and_the_host_reads_nothing():
             launches, reads = STRICT.launches, STRICT.host_reads
             ema.update()
             assert STRICT.host_reads == reads
-            assert STRICT.launches - launches <= 3 * len(list(module.named_state()))
+            assert STRICT.launches - launches <= 3 * len(list(module.named_state())) + 2  # d in 3 or 4
     assert not any(t.requires_grad for _, t in ema.module.named_state())
     assert {t.backend for _, t in ema.module.named_state()} == {"strict"}
 
@@ -170,6 +170,7 @@ def test_it_continues_from_its_state_bit_for_bit(seed, before, after):
         moved(module, rng)
         ema.update()
     other = EMA(module, decay=0.6)
+    other.update()  # which is forgotten
     other.load_state_dict(ema.state_dict())
     for _ in range(after):
         moved(module, rng)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minigan as mg
 from minigan.errors import DTypeError, InPlaceChange, ShapeError
+from minigan.testing import STRICT
 
 
 def adam(value, grads, lr, betas, eps, weight_decay):
@@ -193,6 +194,37 @@ def test_order_in_memory_changes_nothing_and_a_gradient_stays_as_it_is(name, of_
         other.step()
         np.testing.assert_array_equal(moved[1].grad.numpy(), g)
     np.testing.assert_array_equal(plain[1].numpy(), moved[1].numpy())
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@given(st.lists(st.tuples(st.sampled_from([1e-3, 1e-2]), st.booleans()), min_size=1, max_size=6), st.integers(0, 99))
+def test_on_a_device_a_step_is_the_hosts_in_its_dtype(name, script, seed):
+    """Rates and counts lie there, one for each parameter, and are written only when they have changed."""
+    start, results = np.random.default_rng(seed).normal(size=(2, 5)).astype("float32"), []
+    for backend in ("numpy", "strict"):
+        with mg.backend(backend):
+            params = [mg.tensor(row, requires_grad=True) for row in start]
+            opt, rng = getattr(mg.optim, name)(params, lr=1e-3), np.random.default_rng(seed)
+            for rate, both in script:
+                opt.lr = rate
+                for p in params:
+                    p.grad = mg.tensor(rng.normal(size=5).astype("float32")) if both or p is params[0] else None
+                opt.step()
+            again = STRICT.launches
+            opt.lr = rate
+            opt.step()
+            launches, again = STRICT.launches, STRICT.launches - again
+            opt.lr = rate / 2
+            opt.step()
+            assert backend == "numpy" or STRICT.launches - launches == again + 1
+            arrays = [params[0], *(v for k, v in opt.state_dict().items() if k not in ("settings", "steps"))]
+            assert {str(a.dtype) for a in arrays} == {"float32"}
+            results.append([np.stack([p.numpy() for p in params]), opt.state_dict()])
+    (host, state), (device, other) = results
+    # float32 in up to 8 steps of a dozen roundings each, on values of order 1
+    np.testing.assert_allclose(device, host, rtol=1e-5, atol=1e-5)
+    assert (state["steps"], state["settings"]) == (other["steps"], other["settings"])
 
 
 def test_a_step_between_forward_and_backward_is_caught():

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from minigan.backends.cuda.launching import BUSY, Array, Launching, Long, blocks_for, same
-from minigan.backends.cuda.source import DTYPES
+from minigan.backends.cuda.source import DTYPES, PRECISIONS
 
 TILE, DEPTH = 64, 16  # what a block makes of a product, and how much of its sum at a time; as in tiles.cuh
 
@@ -14,9 +14,10 @@ Pair = tuple[int, int]
 
 
 class Products(Launching):
-    """`precision` is that of float32's products: "fp32", or "tf32" for ten bits of mantissa on tensor cores."""
+    """Products on floating cores, or on tensor cores with ten bits of mantissa."""
 
-    precision = "fp32"
+    precisions: tuple[str, ...] = PRECISIONS
+    precision = PRECISIONS[0]
 
     def matmul(self, a: Array, b: Array) -> Array:
         """As NumPy's."""
