@@ -67,6 +67,7 @@ def library(module, dtype, precision):
 
 def simulate(kernel, blocks, dtype, precision, *args):
     """Run a kernel on NumPy arrays, which it reads and writes where they lie."""
+    assert all(type(b) is int and 0 < b <= most for b, most in zip(blocks, (2**31 - 1, 65535, 65535), strict=True)), blocks
     source = code(MODULE_OF[kernel])
     fenced = [Fenced(getattr(a, "_array", a)) if hasattr(a, "dtype") else a for a in args]
     given = [value(p, a) for p, a in zip(parameters(kernel, source), fenced, strict=True)]

@@ -187,6 +187,22 @@ def test_patches_and_fold(data, rng, dtype, side, kernel, stride, padding, dilat
     assert_close(CUDA.fold(windows, large, *rest), PLAIN.fold(windows, large, *rest), bound)
 
 
+@given(data, PRECISIONS, st.sampled_from([(0, 3), (2, 0), (0, 3, 2, 2), (2, 3, 0, 2)]))
+def test_nothing_is_launched_for_arrays_of_size_0(data, dtype, shape):
+    x = np.zeros(shape, dtype)
+    for xp in (CUDA, PLAIN):
+        assert xp.relu(x).shape == shape
+    np.testing.assert_array_equal(CUDA.channel_sums(x), np.zeros(shape[1:2]))
+    for m, k, n in ((0, 2, 3), (2, 0, 3), (2, 3, 0)):
+        y = CUDA.matmul(np.zeros((m, k), dtype), np.zeros((k, n), dtype))
+        np.testing.assert_array_equal(y, np.zeros((m, n)))
+
+
+def test_more_matrices_than_a_grid_has_layers():
+    a = np.ones((65536, 1, 2), "float32")
+    np.testing.assert_array_equal(CUDA.matmul(a, a.transpose(0, 2, 1)), np.full((65536, 1, 1), 2))
+
+
 @given(rngs, PRECISIONS, st.integers(1, 300))
 def test_activations_of_what_is_no_number(rng, dtype, n):
     """Nothing hides that a run has broken."""

@@ -64,6 +64,8 @@ class CudaKernels(Products):
 
     def channel_sums(self, x: Array) -> Array:
         """The sum of x (N, C) or (N, C, H, W) over all axes but the channels', (C,)."""
+        if not x.size:
+            return self.zeros(x.shape[1:2], x.dtype)
         rows, blocks, sizes = self._chunks(x)
         parts = self.empty((blocks[1], x.shape[1]), x.dtype)
         self.launch("channel_sums", blocks, x.dtype.name, *sizes, rows, parts)

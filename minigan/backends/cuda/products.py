@@ -9,6 +9,7 @@ from minigan.backends.cuda.launching import BUSY, Array, Launching, Long, blocks
 from minigan.backends.cuda.source import DTYPES, PRECISIONS
 
 TILE, DEPTH = 64, 16  # what a block makes of a product, and how much of its sum at a time; as in tiles.cuh
+LAYERS = 65535  # of a grid of blocks
 
 Pair = tuple[int, int]
 
@@ -27,10 +28,9 @@ class Products(Launching):
             y = self.matmul(left, right)
             y = y[..., 0] if b.ndim == 1 else y
             return (y[..., 0, :] if b.ndim > 1 else y[..., 0]) if a.ndim == 1 else y
-        if dtype.name not in DTYPES or a.shape[-1] != b.shape[-2]:
+        m, n, batch = a.shape[-2], b.shape[-1], _broadcast(a.shape[:-2], b.shape[:-2])
+        if dtype.name not in DTYPES or a.shape[-1] != b.shape[-2] or math.prod(batch) > LAYERS:
             return self.module.matmul(a, b)
-        m, n = a.shape[-2], b.shape[-1]
-        batch = _broadcast(a.shape[:-2], b.shape[:-2])
         a, b = (self._stack(side.astype(dtype, copy=False), batch) for side in (a, b))
         return self._product(a, b, None, dtype).reshape(*batch, m, n)
 
