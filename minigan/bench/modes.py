@@ -18,6 +18,7 @@ from minigan.gan.evaluation import evaluate
 
 SOURCES = ("ring", "grid")
 SAMPLES = 2500
+ACROSS = 5  # panels beside each other
 
 
 def one(config: TrainConfig) -> dict[str, Any]:
@@ -77,18 +78,19 @@ def markdown(rows: Sequence[dict[str, Any]], heading: str, picture: str) -> str:
 
 
 def picture(rows: Sequence[dict[str, Any]]) -> bytes:
-    """A panel for every run, a row for each data set."""
+    """A panel for every run, five side by side; each data set begins a line."""
     import numpy as np
     from matplotlib.figure import Figure
 
-    columns = max(sum(row["data"] == source for row in rows) for source in SOURCES)
-    figure = Figure(figsize=(1.5 * columns, 1.65 * len(SOURCES)), layout="constrained")
-    panels = figure.subplots(len(SOURCES), columns, squeeze=False)
-    for source, line in zip(SOURCES, panels, strict=True):
-        found = [row for row in rows if row["data"] == source]
-        for axes, row in zip(line, found, strict=False):
-            pictures.scatter(axes, np.array(row["points"]), source, size=0.5)
+    found = [[row for row in rows if row["data"] == source] for source in SOURCES]
+    lines = [runs[i : i + ACROSS] for runs in found for i in range(0, len(runs), ACROSS)]
+    figure = Figure(figsize=(1.5 * ACROSS, 1.65 * len(lines)), layout="constrained")
+    for line, panels in zip(lines, figure.subplots(len(lines), ACROSS, squeeze=False), strict=True):
+        for axes in panels[len(line) :]:
+            axes.remove()
+        for axes, row in zip(panels, line, strict=False):
+            pictures.scatter(axes, np.array(row["points"]), row["data"], size=0.5)
             axes.set(xticks=[], yticks=[])
-            axes.set_title(f"{source}, seed {row['seed']}", fontsize=7)
+            axes.set_title(f"{row['data']}, seed {row['seed']}", fontsize=7)
             axes.spines[:].set_visible(False)
     return pictures.png(figure, dpi=160)
