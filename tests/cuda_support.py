@@ -67,7 +67,9 @@ def library(module, dtype, precision):
 
 def simulate(kernel, blocks, dtype, precision, *args):
     """Run a kernel on NumPy arrays, which it reads and writes where they lie."""
-    assert all(type(b) is int and 0 < b <= most for b, most in zip(blocks, (2**31 - 1, 65535, 65535), strict=True)), blocks
+    assert all(type(b) is int and 0 < b <= most for b, most in zip(blocks, (2**31 - 1, 65535, 65535), strict=True)), (
+        blocks
+    )
     source = code(MODULE_OF[kernel])
     fenced = [Fenced(getattr(a, "_array", a)) if hasattr(a, "dtype") else a for a in args]
     given = [value(p, a) for p, a in zip(parameters(kernel, source), fenced, strict=True)]
@@ -132,7 +134,8 @@ class SimulatedStrict(CudaKernels, StrictBackend):
 @contextmanager
 def simulated_on_strict(kind=SimulatedStrict):
     """A block in which the strict backend has the kernels of a GPU."""
-    STRICT.__dict__.pop("matmul", None)  # the array module's own, remembered
+    for name in [name for name in vars(STRICT) if callable(getattr(CudaKernels, name, None))]:
+        delattr(STRICT, name)  # the array module's own, remembered
     STRICT.__class__ = kind
     STRICT.fast_rules.update(FAST_RULES)
     try:

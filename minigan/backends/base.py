@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -115,6 +115,16 @@ class Backend(PlainKernels):
     def to_host(self, array: Any) -> HostArray:
         """The values of `array` as a NumPy array: a view where memory is shared, else a copy."""
         raise NotImplementedError
+
+
+def memory_order(array: Any) -> list[int]:
+    """An array's axes, those first along which neighbours are farthest apart in memory."""
+    return sorted(range(array.ndim), key=lambda i: -array.strides[i])
+
+
+def inverse(order: Sequence[int]) -> list[int]:
+    """The permutation that takes another one back."""
+    return sorted(range(len(order)), key=order.__getitem__)
 
 
 def storage(array: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigan.backends.base import HostArray
+from minigan.backends.base import HostArray, inverse, memory_order
 from minigan.backends.cuda.kernels import CudaKernels
 from minigan.backends.cuda.launching import MODULE_OF, THREADS, Blocks, Long
 from minigan.backends.cuda.rules import FAST_RULES
@@ -42,7 +42,9 @@ class CuPyBackend(CudaKernels, DeviceBackend):
 
     def from_host(self, array: HostArray) -> Any:
         self.refuse(f"values of shape {np.shape(array)} were brought from the host")
-        return self.module.array(array)
+        array = np.asarray(array)
+        order = memory_order(array)  # CuPy alone would bring all but Fortran's into C's
+        return self.module.array(array.transpose(order)).transpose(inverse(order))
 
     def to_host(self, array: Any) -> HostArray:
         self.refuse(f"the host read values of shape {array.shape}")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigan.backends import filtering, jit, passes, pool
-from minigan.backends.base import Backend, HostArray
+from minigan.backends.base import Backend, HostArray, inverse, memory_order
 from minigan.backends.memory import MEMORY
 
 PATCH_BYTES = 1 << 22  # patches that a thread works on at a time
@@ -249,12 +249,12 @@ class NumPyBackend(filtering.MinimalFiltering, Backend):
     def elementwise(self, loop: str, *arrays: Any, **settings: Any) -> Any:
         """Call an inner loop on arrays of one shape; the result lies in memory as the first of them does."""
         first = arrays[0]
-        axes = sorted(range(first.ndim), key=lambda i: -first.strides[i])
+        axes = memory_order(first)
         flat = [self.packed(a.transpose(axes)).reshape(-1) for a in arrays]
         y = self.empty([first.shape[i] for i in axes], np.result_type(*arrays))
         out, function = y.reshape(-1), getattr(self.loops(*flat, y), loop)
         pool.run(lambda part: function(*(a[part] for a in flat), *settings.values(), out[part]), out.size, SHARE)
-        return y.transpose(sorted(range(first.ndim), key=axes.__getitem__))
+        return y.transpose(inverse(axes))
 
     def where(self, condition: Any, *choices: Any) -> Any:
         """As NumPy's, which is slow where large conditions are hard to guess."""

@@ -11,6 +11,7 @@ from minigan import backends
 from minigan.autodiff import Tensor
 from minigan.autodiff.trace import bump
 from minigan.backends import Backend, by_type, storage
+from minigan.backends.base import inverse, memory_order
 from minigan.errors import CaptureError, DTypeError, ShapeError
 
 
@@ -91,8 +92,7 @@ class Optimizer:
     def _views(self, flat: Any) -> Iterator[Any]:
         """What belongs to each parameter in a flat array, in the parameter's shape."""
         for p, span, order in zip(self.params, self._spans, self._orders, strict=True):
-            axes = sorted(range(len(order)), key=order.__getitem__)
-            yield flat[span].reshape([p.shape[i] for i in order]).transpose(axes)
+            yield flat[span].reshape([p.shape[i] for i in order]).transpose(inverse(order))
 
     def _moved(self, array: Any) -> Any:
         return self._home.from_host(by_type[type(array)].to_host(array))
@@ -251,11 +251,6 @@ class Optimizer:
         for view, span in zip(self._views(hosted), self._spans, strict=True):
             view[...] = flat[span].reshape(view.shape)
         return hosted
-
-
-def memory_order(array: Any) -> list[int]:
-    """An array's axes, those first along which neighbours are farthest apart in memory."""
-    return sorted(range(array.ndim), key=lambda i: -array.strides[i])
 
 
 def at_least_zero(**settings: float) -> None:

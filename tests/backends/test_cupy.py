@@ -157,6 +157,20 @@ def test_a_kernels_arguments_are_of_the_sizes_that_it_expects():
 
 
 @pytest.mark.host
+@given(hnp.array_shapes(min_dims=0, max_dims=4, max_side=3), st.data())
+def test_what_comes_from_the_host_lies_as_it_did(shape, data):
+    """CuPy's `array` makes C order of all but Fortran's: images and weights would lose theirs, and be copied at each step."""
+    order = data.draw(st.permutations(range(len(shape))))
+    given = np.arange(np.prod(shape, dtype=int)).reshape(shape).transpose(order)
+    cupy = Cupy()
+    cupy.array = lambda a: np.array(a, order="F" if a.flags.fnc else "C")
+    moved = CuPyBackend(cupy).from_host(given)
+    np.testing.assert_array_equal(moved, given)
+    long = [axis for axis in range(given.ndim) if given.shape[axis] > 1]  # strides of the others say nothing
+    assert [moved.strides[axis] for axis in long] == [given.strides[axis] for axis in long]
+
+
+@pytest.mark.host
 def test_the_precision_is_part_of_what_is_compiled():
     cupy = Cupy()
     xp = CuPyBackend(cupy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from minigan.backends.base import inverse, memory_order
 from minigan.backends.cuda.launching import BUSY, Array, Blocks, Long, blocks_for, same
 from minigan.backends.cuda.products import Products
 from minigan.backends.cuda.source import DTYPES
@@ -95,6 +96,11 @@ class CudaKernels(Products):
             return super().leaky_relu(x, negative_slope)
         return self._activation("leaky_relu", super().leaky_relu, x, float(negative_slope))
 
+    def tanh(self, x: Array) -> Array:
+        """As the array module's; the result lies in memory as the array does, which CuPy's would not."""
+        order, flat = _flat(x)
+        return self.module.tanh(x) if flat is None else self.module.tanh(flat).transpose(inverse(order))
+
     def leaky_relu_grad(self, x: Array, dy: Array, slope: float) -> Array | None:
         """dy where x is positive, else slope * dy; None where the plain rule serves."""
         return self._activation_grad("leaky_relu_grad", x, dy, float(slope))
@@ -110,7 +116,7 @@ class CudaKernels(Products):
             return None
         dx = self.empty(flat.shape, x.dtype)
         self._each(kernel, dx, *settings, flat, self.packed(dy.transpose(order)), dx)
-        return dx.transpose(_inverse(order))
+        return dx.transpose(inverse(order))
 
     def _activation(self, kernel: str, plain: Any, x: Array, *settings: float) -> Array:
         """A kernel of one array; the result lies in memory as the array does."""
@@ -119,7 +125,7 @@ class CudaKernels(Products):
             return plain(x, *settings)
         y = self.empty(flat.shape, x.dtype)
         self._each(kernel, y, *settings, flat, y)
-        return y.transpose(_inverse(order))
+        return y.transpose(inverse(order))
 
     # -- losses ----------------------------------------------------------------------------------------
 
@@ -181,13 +187,9 @@ class CudaKernels(Products):
 
 def _flat(x: Array) -> tuple[list[int], Array | None]:
     """An array's axes in the order of its memory, and the array so turned, or None where that leaves gaps."""
-    order = sorted(range(x.ndim), key=lambda i: -x.strides[i])
+    order = memory_order(x)
     turned = x.transpose(order)
     return order, turned if turned.flags.c_contiguous else None
-
-
-def _inverse(order: list[int]) -> list[int]:
-    return sorted(range(len(order)), key=order.__getitem__)
 
 
 def _images(rows: Array, shape: tuple[int, ...]) -> Array:

@@ -9,7 +9,7 @@ from minigan.backends.cuda.launching import BUSY, Array, Launching, Long, blocks
 from minigan.backends.cuda.source import DTYPES, PRECISIONS
 
 TILE, DEPTH = 64, 16  # what a block makes of a product, and how much of its sum at a time; as in tiles.cuh
-LAYERS = 65535  # of a grid of blocks
+LAYERS = 65535  # of a grid of blocks, along its second and third axis
 
 Pair = tuple[int, int]
 
@@ -29,14 +29,18 @@ class Products(Launching):
             y = y[..., 0] if b.ndim == 1 else y
             return (y[..., 0, :] if b.ndim > 1 else y[..., 0]) if a.ndim == 1 else y
         m, n, batch = a.shape[-2], b.shape[-1], _broadcast(a.shape[:-2], b.shape[:-2])
-        if dtype.name not in DTYPES or a.shape[-1] != b.shape[-2] or math.prod(batch) > LAYERS:
+        if (
+            dtype.name not in DTYPES
+            or a.shape[-1] != b.shape[-2]
+            or max(math.prod(batch), blocks_for(n, TILE)) > LAYERS
+        ):
             return self.module.matmul(a, b)
         a, b = (self._stack(side.astype(dtype, copy=False), batch) for side in (a, b))
         return self._product(a, b, None, dtype).reshape(*batch, m, n)
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """As the plain kernel."""
-        if not same(x, weight, bias):
+        if not same(x, weight, bias) or blocks_for(len(weight), TILE) > LAYERS:
             return super().linear(x, weight, bias)
         rows = x.reshape(1, -1, x.shape[-1]) if x.shape[-1] else self.zeros((1, math.prod(x.shape[:-1]), 0), x.dtype)
         bias = bias if bias is None else self.packed(bias)

@@ -6,11 +6,17 @@
 
 #define TILE 64
 #define DEPTH 16
-#define PIECE 4               // a thread makes PIECE x PIECE numbers, and brings PIECE of either side
-#define WIDTH (TILE + PIECE)  // of a line of shared memory: rows apart lie in different banks
+#define PIECE 4  // a thread makes PIECE x PIECE numbers, and brings PIECE of either side
 
 #if defined(TF32) && defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #undef TF32
+#endif
+
+// Of a line of shared memory: what a warp reads at a time lies in different banks.
+#ifdef TF32
+#define WIDTH (TILE + 2 * PIECE)
+#else
+#define WIDTH (TILE + PIECE)
 #endif
 
 // A place in a row or a column of one side of a product; what lies outside is 0.
@@ -76,7 +82,7 @@ __device__ inline unsigned rounded(float x) {
 
 // c (16, 8) += a (16, 8) b (8, 8), spread over the threads of a warp as the PTX manual says of m16n8k8
 __device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -130,7 +136,7 @@ struct Sums {
 #endif
 
 // What a block's threads share of both sides.
-struct Tiles {
+struct alignas(16) Tiles {  // a thread's PIECE neighbours come in one load
   REAL a[DEPTH][WIDTH], b[DEPTH][WIDTH];
 };
 
