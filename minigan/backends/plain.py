@@ -1,7 +1,7 @@
 """The hot kernels in their plain form: the reference that every faster version is held to.
 
 Logical layout is NCHW. In memory, what these kernels make is NHWC behind an NCHW view: a patch is
-then a few long runs, and element-wise functions keep the layout by themselves.
+then a few long runs, and NumPy's element-wise functions keep the layout by themselves.
 ``docs/decisions/0001-memory-layout.md`` has the figures.
 
 Letters: N batch, C channels in, O channels out, H W height and width of the large side, P Q of the
