@@ -23,7 +23,7 @@ def _bias(xp: Any, dy: Any) -> Any:
 
 
 def _linear_bias(xp: Any, dy: Any, bias_shape: Any) -> Any:
-    return xp.channel_sums(dy.reshape(-1, dy.shape[-1])) if dy.size else None
+    return xp.channel_sums(dy.reshape(-1, dy.shape[-1])) if dy.size and dy.shape[-1:] == bias_shape else None
 
 
 def _batch_norm(xp: Any, dy: Any, dmean: Any, dinv_std: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> Any:
