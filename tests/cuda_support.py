@@ -72,7 +72,7 @@ def simulate(kernel, blocks, dtype, precision, *args):
     )
     source = code(MODULE_OF[kernel])
     fenced = [Fenced(getattr(a, "_array", a)) if hasattr(a, "dtype") else a for a in args]
-    given = [value(p, a) for p, a in zip(parameters(kernel, source), fenced, strict=True)]
+    given = [value(p, a, dtype) for p, a in zip(parameters(kernel, source), fenced, strict=True)]
     function = getattr(library(MODULE_OF[kernel], dtype, precision), f"run_{kernel}")
     function.restype = ctypes.c_bool
     assert function(*map(ctypes.c_uint, blocks), *given), f"{kernel}: threads wait for others that have ended"
@@ -108,12 +108,14 @@ class Fenced:
             )
 
 
-def value(parameter, given):
+def value(parameter, given, dtype):
     """An argument as its kernel takes it; what does not fit is an error here, and would be silently misread on a GPU."""
     kind = parameter.rsplit(" ", 1)[0]
     if kind.endswith("*"):
         if given is None:
             return ctypes.c_void_p(None)
+        holds = {"REAL": dtype, "double": "float64", "Index": "int64"}[kind.removeprefix("const ").rstrip("*")]
+        assert given.array.dtype == holds, f"{parameter} of {dtype} got {given.array.dtype}"
         return ctypes.c_void_p(given.pointer)
     expected, made = {
         "int": (int, ctypes.c_int),

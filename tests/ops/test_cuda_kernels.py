@@ -64,6 +64,24 @@ def test_kernels_equal_the_plain_ones(name, data, rng, dtype):
         assert a.dtype == b.dtype
 
 
+@pytest.mark.parametrize("name", CALLED)
+@given(data)
+def test_arrays_of_several_dtypes(name, data):
+    """A kernel has one dtype; where arrays have two, the plain one serves."""
+    call = data.draw(CASES[name]).map(lambda a: a.astype(data.draw(PRECISIONS)))
+    own = OPS[name].kernel(CUDA, *call.arguments(), **call.attributes)
+    plain = OPS[name].kernel(PLAIN, *call.arguments(), **call.attributes)
+    for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (own, plain)), strict=True):
+        assert_close(a, b, 1e-4)  # float32, and a few dozen terms below 8
+        assert a.dtype == b.dtype
+    for served in (key[1] for key in FAST_RULES if key[0] == name):
+        arriving = [g.astype(data.draw(PRECISIONS)) for g in arriving_at(call, np.random.default_rng(0))]
+        fast, exact = fast_and_plain(CUDA, name, served, call, arriving)
+        if fast is not None:
+            for a, b in zip(*((r,) if len(served) == 1 else r for r in (fast, exact)), strict=True):
+                assert_close(a, b, 1e-4)
+
+
 @every_fast_rule
 @given(data, rngs, PRECISIONS)
 def test_fast_rules_equal_the_plain_ones(name, inputs, data, rng, dtype):

@@ -49,8 +49,10 @@ class CudaKernels(Products):
 
     def batch_norm_grad(
         self, dy: Array, x: Array, weight: Array | None, mean: Array, inv_std: Array
-    ) -> tuple[Array, ...]:
-        """The gradients of x, weight and bias, in two passes: one for the sums, one for the values."""
+    ) -> tuple[Array, ...] | None:
+        """The gradients of x, weight and bias, in two passes: one for the sums, one for the values; None for other dtypes."""
+        if not same(x, dy, weight, mean, inv_std):
+            return None
         rows, blocks, sizes = self._chunks(x)
         dy = self._rows(dy)
         totals, moments = (self.empty((blocks[1], x.shape[1]), x.dtype) for _ in range(2))
