@@ -2,7 +2,7 @@
 
 import numpy as np
 from hypothesis import strategies as st
-from support import gamma, laid_out
+from support import assert_close, gamma, laid_out
 
 from minigan.autodiff.registry import OPS, raw_ops
 from minigan.backends.base import Backend
@@ -33,3 +33,13 @@ def fast_and_plain(xp, name, inputs, call, arriving):
     values |= {f"d{op.outputs[i]}": g for i, g in zip(call.reads, arriving, strict=True)}
     fast = xp.fast_rules[name, inputs](xp, *rule.pick(values))
     return fast, rule.function(raw_ops(PLAIN), *rule.pick(values))
+
+
+def assert_same_gradients(inputs, call, fast, plain, bound):
+    """What a fast rule and a plain one give for `inputs`, within a bound and in each input's dtype; a rule may decline."""
+    if fast is not None:
+        both = ((fast,), (plain,)) if len(inputs) == 1 else (fast, plain)
+        for x, own, reference in zip(inputs, *both, strict=True):
+            if x in call.variables:
+                assert_close(own, reference, bound)
+                assert own.dtype == reference.dtype == call.variables[x].dtype

@@ -14,7 +14,7 @@ from minigan.backends.plain import PlainKernels
 from minigan.ops.conv import small_side
 
 from .cases import CASES
-from .kernel_support import PLAIN, PRECISIONS, data, drawn, fast_and_plain
+from .kernel_support import PLAIN, PRECISIONS, assert_same_gradients, data, drawn, fast_and_plain
 
 pytestmark = [pytest.mark.host, pytest.mark.skipif(COMPILER is None, reason="g++ on Linux compiles the kernels here")]
 CUDA = SimulatedBackend()
@@ -88,12 +88,7 @@ def test_fast_rules_equal_the_plain_ones(name, inputs, data, rng, dtype):
     call, bound = drawn(data, rng, name, dtype)
     arriving = [arriving_laid_out(data.draw, g, rng) for g in arriving_at(call, rng)]
     fast, plain = fast_and_plain(CUDA, name, inputs, call, arriving)
-    if fast is not None:
-        both = ((fast,), (plain,)) if len(inputs) == 1 else (fast, plain)
-        for x, own, reference in zip(inputs, *both, strict=True):
-            if x in call.variables:
-                assert_close(own, reference, bound)
-                assert own.dtype == reference.dtype == np.dtype(dtype)
+    assert_same_gradients(inputs, call, fast, plain, bound)
 
 
 @pytest.mark.parametrize(
