@@ -15,7 +15,7 @@ Pair = tuple[int, int]
 
 
 class Products(Launching):
-    """Products on floating cores, or on tensor cores with ten bits of mantissa."""
+    """Products in the arrays' own precision, or float32's on tensor cores with ten bits of mantissa."""
 
     precisions: tuple[str, ...] = PRECISIONS
     precision = PRECISIONS[0]
